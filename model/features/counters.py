@@ -1,0 +1,131 @@
+"""Item counters: decayed event counts and mean values, the same arithmetic from the log and from the live stream.
+
+A count with half-life h at time t is Σ_k 2^(-(t - t_k)/h) over the item's events k before t. Each event costs O(1):
+the item's counts are brought forward to the newest time seen and one is added; a late event adds its already decayed part,
+so the result does not depend on the order of arrival. The last window never decays. What the ranker reads are *shares* of the
+catalogue's total: while nothing happens all counts decay alike, so a share does not drift with the clock.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+PRIOR_EVENTS = 5.0  # pseudo-events of the catalogue's mean in a smoothed mean value
+PRIOR_COUNT = 1.0  # pseudo-count of an average item in a share
+
+
+@dataclass(slots=True)
+class ItemCounters:
+    """Counts of every item.
+
+    counts float64 [N, E, W] as of `newest` · newest float64 [N], -inf before the first event · value_sum, value_count
+    float64 [N] · first float64 [N] (time of first event, +inf: none) · total float64 [E, W] as of `total_newest`.
+    E event types, W windows = half-lives and one undecayed.
+    """
+
+    half_lives: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    newest: NDArray[np.float64]
+    first: NDArray[np.float64]
+    value_sum: NDArray[np.float64]
+    value_count: NDArray[np.float64]
+    total: NDArray[np.float64]
+    total_newest: float = -np.inf
+
+    @classmethod
+    def empty(cls, items: int, event_types: int, half_lives: tuple[float, ...]) -> "ItemCounters":
+        """All zero, for `items` rows."""
+        windows = np.asarray([*half_lives, np.inf])
+        shape = (items, event_types, len(windows))
+        return cls(
+            windows,
+            np.zeros(shape),
+            np.full(items, -np.inf),
+            np.full(items, np.inf),
+            np.zeros(items),
+            np.zeros(items),
+            np.zeros(shape[1:]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.newest)
+
+    def grow(self, items: int) -> None:
+        """Make room for rows added at run time, up to `items`."""
+        more = items - len(self)
+        if more <= 0:
+            return
+        fresh = ItemCounters.empty(more, self.counts.shape[1], tuple(self.half_lives[:-1]))
+        self.counts = np.concatenate([self.counts, fresh.counts])
+        self.newest = np.concatenate([self.newest, fresh.newest])
+        self.first = np.concatenate([self.first, fresh.first])
+        self.value_sum = np.concatenate([self.value_sum, fresh.value_sum])
+        self.value_count = np.concatenate([self.value_count, fresh.value_count])
+
+    def add(self, row: int, type_id: int, time: float, value: float = np.nan) -> None:
+        """Count one event; `time` NaN (an untimed log) counts in the undecayed window only."""
+        if np.isnan(time):
+            self.counts[row, type_id - 1, -1] += 1
+            self.total[type_id - 1, -1] += 1
+        else:
+            _add(self.counts[row], type_id, time, self.newest[row], self.half_lives)
+            _add(self.total, type_id, time, self.total_newest, self.half_lives)
+            self.newest[row] = max(self.newest[row], time)
+            self.first[row] = min(self.first[row], time)
+            self.total_newest = max(self.total_newest, time)
+        if not np.isnan(value):
+            self.value_sum[row] += value
+            self.value_count[row] += 1
+
+    def shares(self, rows: NDArray[np.int64], time: float) -> NDArray[np.float32]:
+        """log of (smoothed share of the total × number of items), float32 [len(rows), E · W]; 0 for an average item."""
+        size = max(len(self), 1)
+        counts = self.counts[rows] * _fade(time, self.newest[rows], self.half_lives)[:, None, :]
+        total = self.total * _fade(time, np.asarray([self.total_newest]), self.half_lives)
+        # The pseudo-count fades with the total, so that shares stay put while nothing happens.
+        floor = PRIOR_COUNT * total / np.maximum(self.total, 1e-300)
+        ratio = (counts + floor) / (np.maximum(total, 1e-300) / size + np.maximum(floor, 1e-300))
+        shares = np.where(self.total > 0, np.log(np.maximum(ratio, 1e-6)), 0.0)
+        return shares.reshape(len(rows), -1).astype(np.float32)
+
+    def mean_values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Smoothed mean event value of each item, float32 [len(rows)]; NaN when the log has no values at all."""
+        count = self.value_count.sum()
+        prior = self.value_sum.sum() / count if count else np.nan
+        means = (self.value_sum[rows] + PRIOR_EVENTS * prior) / (self.value_count[rows] + PRIOR_EVENTS)
+        return means.astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays as .npy files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("half_lives", "counts", "newest", "first", "value_sum", "value_count", "total"):
+            np.save(folder / f"{name}.npy", getattr(self, name))
+        np.save(folder / "total_newest.npy", np.asarray(self.total_newest))
+
+    @classmethod
+    def open(cls, folder: Path) -> "ItemCounters":
+        """Read the arrays; they are copied, since the service counts on."""
+        names = ("half_lives", "counts", "newest", "first", "value_sum", "value_count", "total")
+        arrays = {name: np.load(folder / f"{name}.npy") for name in names}
+        return cls(**arrays, total_newest=float(np.load(folder / "total_newest.npy")))
+
+
+def _fade(time: float, newest: NDArray[np.float64], half_lives: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Factor [n, W] that brings counts as of `newest` [n] forward to `time`; 1 where there is nothing to fade."""
+    if np.isnan(time):
+        return np.ones((len(newest), len(half_lives)))
+    age = np.where(np.isfinite(newest), time - np.where(np.isfinite(newest), newest, 0.0), 0.0)
+    return np.exp2(-np.maximum(age, 0.0)[:, None] / half_lives)
+
+
+def _add(
+    counts: NDArray[np.float64], type_id: int, time: float, newest: float, half_lives: NDArray[np.float64]
+) -> None:
+    """Add one event at `time` to counts [E, W] that stand as of `newest`, in place."""
+    if time >= newest:
+        counts *= np.exp2(-(time - newest) / half_lives) if np.isfinite(newest) else 1.0
+        counts[type_id - 1] += 1.0
+    else:
+        counts[type_id - 1] += np.exp2(-(newest - time) / half_lives)

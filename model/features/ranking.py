@@ -1,0 +1,201 @@
+"""From a user, a moment and candidate rows to the ranker's inputs: the one place, for training and for serving.
+
+Names and shapes are those of the exported graphs (docs/architecture.md, "Graphs"). Everything is for one request: the
+leading batch axis B is 1 and is added here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.events import History
+from model.features.counters import ItemCounters
+from model.features.neighbours import Evidence, Neighbours
+from model.features.spec import ChannelSpec, FeatureSpec
+
+Inputs: TypeAlias = dict[str, NDArray[np.float32] | NDArray[np.int64]]
+RANK_OFFSET = 10.0  # a rank r reads as RANK_OFFSET / (RANK_OFFSET + r), 0 when the channel does not offer the item
+
+
+class ItemTable(Protocol):
+    """What ranking reads of the catalogue, by row; the live catalogue and plain arrays both have it."""
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Item vectors, float32 [len(rows), D]."""
+        ...
+
+    def attributes(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Attribute ids, int32 [len(rows), A], 0-padded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayItems:
+    """An ItemTable over two arrays: `vector` float32 [N, D] and `attribute` int32 [N, A]."""
+
+    vector: NDArray[np.float32]
+    attribute: NDArray[np.int32]
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Item vectors, float32 [len(rows), D]."""
+        return self.vector.take(rows, axis=0)
+
+    def attributes(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Attribute ids, int32 [len(rows), A], 0-padded."""
+        return self.attribute.take(rows, axis=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A user at a moment: history (everything known strictly before), profile and context ids, time now.
+
+    `now` is epoch seconds, NaN when unknown (untimed logs): gaps to the last event then read as unknown.
+    """
+
+    history: History
+    profile: NDArray[np.int32]  # [P]
+    context: NDArray[np.int64]  # [X]
+    now: float
+
+
+def user_tower_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable) -> Inputs:
+    """Inputs of user_tower.onnx with B = 1 and L = min(history, spec.history_length); L is at least 1 (padding)."""
+    return _history_inputs(spec, moment, items, spec.history_length) | _user_ids(moment)
+
+
+def neighbour_evidence(table: Neighbours, channel: ChannelSpec, history: History) -> Evidence:
+    """What an item-to-item channel offers: neighbours of its newest events, weighted decay^age, unfiltered."""
+    recent = history.last(channel.depth)
+    ages = np.arange(len(recent))[::-1]
+    return table.evidence(recent.rows, (channel.decay**ages).astype(np.float32))
+
+
+def ranker_inputs(
+    spec: FeatureSpec,
+    moment: Moment,
+    user_vector: NDArray[np.float32],
+    candidates: NDArray[np.int64],
+    evidence: Mapping[str, Evidence],
+    items: ItemTable,
+    counters: ItemCounters,
+) -> Inputs:
+    """Inputs of ranker.onnx for C candidates of one user (user_vector float32 [D]).
+
+    `evidence` holds each channel's list as it was offered (filtered, cut to its size), by channel name.
+    """
+    vectors = items.vectors(candidates)
+    made: Inputs = _history_inputs(spec, moment, items, spec.rank_history) | _user_ids(moment)
+    made["user_vector"] = user_vector[None].astype(np.float32)
+    made["user_features"] = user_features(spec, moment)[None]
+    made["candidate_vectors"] = vectors[None]
+    columns = [
+        *channel_columns(spec.channels, candidates, evidence, vectors @ user_vector),
+        counters.shares(candidates, moment.now),
+        _values(spec, counters.mean_values(candidates))[:, None],
+        *_crosses(spec, moment.history, candidates, items),
+    ]
+    made["candidate_features"] = np.concatenate(columns, axis=1, dtype=np.float32)[None]
+    return made
+
+
+def candidate_feature_names(spec: FeatureSpec) -> list[str]:
+    """Names of the columns of candidate_features, in order (F)."""
+    names = [f"{channel.name}:{what}" for channel in spec.channels for what in ("score", "rank")]
+    windows = [*(f"{half_life:g}s" for half_life in spec.half_lives), "all"]
+    names += [f"share:{event}:{window}" for event in spec.event_types for window in windows]
+    return [*names, "item:value", "cross:attributes", "cross:liking", "cross:seen", "cross:seen_last"]
+
+
+def user_feature_names(spec: FeatureSpec) -> list[str]:
+    """Names of the columns of user_features, in order (Fu)."""
+    return ["history:log_length", "history:value", "history:log_gap", *(f"history:{one}" for one in spec.event_types)]
+
+
+def user_features(spec: FeatureSpec, moment: Moment) -> NDArray[np.float32]:
+    """What a history says of its user beyond its items, float32 [Fu]."""
+    history = moment.history
+    size = len(history)
+    values = _values(spec, history.values)
+    gap = moment.now - history.times[-1] if size else np.nan
+    kinds = np.bincount(history.types, minlength=len(spec.event_types) + 1)[1:] / max(size, 1)
+    smoothed = (values.sum() + 0.5) / (size + 1)
+    log_gap = 0.0 if np.isnan(gap) else np.log1p(max(gap, 0.0)) / 10
+    return np.asarray([np.log1p(size), smoothed, log_gap, *kinds], np.float32)
+
+
+def channel_columns(
+    channels: Sequence[ChannelSpec],
+    candidates: NDArray[np.int64],
+    evidence: Mapping[str, Evidence],
+    dots: NDArray[np.float32],
+) -> list[NDArray[np.float32]]:
+    """Score and rank column [C, 1] of each channel; the tower's score is exact for every candidate (`dots`)."""
+    columns: list[NDArray[np.float32]] = []
+    for channel in channels:
+        scores, ranks = _looked_up(candidates, evidence.get(channel.name, Evidence.empty()))
+        columns += [dots if channel.kind == "tower" else np.log1p(scores), ranks]
+    return [column[:, None].astype(np.float32) for column in columns]
+
+
+def _looked_up(candidates: NDArray[np.int64], found: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Score and rank reading of candidates in a channel's list, zeros where it does not offer them; each [C]."""
+    if not len(found):
+        return np.zeros(len(candidates), np.float32), np.zeros(len(candidates), np.float32)
+    order = np.argsort(found.rows)
+    places = order[np.minimum(np.searchsorted(found.rows, candidates, sorter=order), len(order) - 1)]
+    hit = found.rows[places] == candidates
+    scores = np.where(hit, found.scores[places], 0.0)
+    return scores.astype(np.float32), np.where(hit, RANK_OFFSET / (RANK_OFFSET + places), 0.0).astype(np.float32)
+
+
+def _history_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable, length: int) -> Inputs:
+    """The newest events as padded-free arrays; gap_i is the time from event i to the next one, or to now."""
+    recent = moment.history.last(length)
+    if not len(recent):
+        return {
+            "history_vectors": np.zeros((1, 1, spec.dim), np.float32),
+            "history_types": np.zeros((1, 1), np.int64),
+            "history_values": np.zeros((1, 1), np.float32),
+            "history_gaps": np.zeros((1, 1), np.int64),
+        }
+    gaps = np.append(recent.times[1:], moment.now) - recent.times
+    return {
+        "history_vectors": items.vectors(recent.rows)[None],
+        "history_types": recent.types[None],
+        "history_values": _values(spec, recent.values)[None],
+        "history_gaps": spec.gap_ids(gaps)[None],
+    }
+
+
+def _user_ids(moment: Moment) -> Inputs:
+    return {"profile": moment.profile[None].astype(np.int64), "context": moment.context[None]}
+
+
+def _values(spec: FeatureSpec, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Event values mapped to [0, 1]; 0.5 where there is none."""
+    scaled = (values - spec.value_low) / max(spec.value_high - spec.value_low, 1e-9)
+    return np.where(np.isnan(values), 0.5, np.clip(scaled, 0.0, 1.0)).astype(np.float32)
+
+
+def _crosses(
+    spec: FeatureSpec, history: History, candidates: NDArray[np.int64], items: ItemTable
+) -> list[NDArray[np.float32]]:
+    """How the candidates' attributes and ids meet the history: four columns [C, 1]."""
+    recent = history.last(spec.history_length)
+    count = np.zeros(spec.attribute_vocabulary)
+    liking = np.zeros(spec.attribute_vocabulary)
+    ids = items.attributes(recent.rows)
+    values = _values(spec, recent.values) - 0.5
+    np.add.at(count, ids, 1.0)
+    np.add.at(liking, ids, values[:, None])
+    count[0] = liking[0] = 0.0
+    mine = items.attributes(candidates)
+    size = np.maximum((mine > 0).sum(1), 1)
+    overlap = count[mine].sum(1) / size / max(len(recent), 1)
+    liked = (liking[mine] / (count[mine] + 1)).sum(1) / size
+    seen = np.isin(candidates, recent.rows)
+    last = (candidates == recent.rows[-1]) if len(recent) else np.zeros(len(candidates))
+    return [column.astype(np.float32)[:, None] for column in (overlap, liked, seen, last)]
