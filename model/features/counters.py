@@ -1,9 +1,10 @@
 """Item counters: decayed event counts and mean values, the same arithmetic from the log and from the live stream.
 
 A count with half-life h at time t is Σ_k 2^(-(t - t_k)/h) over the item's events k before t. Each event costs O(1):
-the item's counts are brought forward to the newest time seen and one is added; a late event adds its already decayed part,
-so the result does not depend on the order of arrival. The last window never decays. What the ranker reads are *shares* of the
-catalogue's total: while nothing happens all counts decay alike, so a share does not drift with the clock.
+the item's counts are brought forward to the newest time seen and one is added; a late event adds its part as already
+decayed, so the result does not depend on the order of arrival. The last window never decays. What the ranker reads are
+*shares* of the catalogue's total: while nothing happens all counts decay alike, so a share does not drift with the
+clock, and it is evaluated at the newest event's time, where nothing underflows.
 """
 
 from dataclasses import dataclass
@@ -79,16 +80,16 @@ class ItemCounters:
             self.value_sum[row] += value
             self.value_count[row] += 1
 
-    def shares(self, rows: NDArray[np.int64], time: float) -> NDArray[np.float32]:
+    def shares(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """log of (smoothed share of the total × number of items), float32 [len(rows), E · W]; 0 for an average item."""
-        size = max(len(self), 1)
-        counts = self.counts[rows] * _fade(time, self.newest[rows], self.half_lives)[:, None, :]
-        total = self.total * _fade(time, np.asarray([self.total_newest]), self.half_lives)
-        # The pseudo-count fades with the total, so that shares stay put while nothing happens.
-        floor = PRIOR_COUNT * total / np.maximum(self.total, 1e-300)
-        ratio = (counts + floor) / (np.maximum(total, 1e-300) / size + np.maximum(floor, 1e-300))
-        shares = np.where(self.total > 0, np.log(np.maximum(ratio, 1e-6)), 0.0)
-        return shares.reshape(len(rows), -1).astype(np.float32)
+        counts = self.counts[rows] * _fade(self.total_newest, self.newest[rows], self.half_lives)[:, None, :]
+        ratio = (counts + PRIOR_COUNT) / (self.total / max(len(self), 1) + PRIOR_COUNT)
+        return np.log(ratio).reshape(len(rows), -1).astype(np.float32)
+
+    def ages(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """log(1 + hours from an item's first event to the newest event of all) / 10, float32 [len(rows)]; 0 if none."""
+        age = np.where(np.isfinite(self.first[rows]), self.total_newest - self.first[rows], 0.0)
+        return (np.log1p(np.maximum(age, 0.0) / 3600) / 10).astype(np.float32)
 
     def mean_values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Smoothed mean event value of each item, float32 [len(rows)]; NaN when the log has no values at all."""
@@ -114,10 +115,10 @@ class ItemCounters:
 
 def _fade(time: float, newest: NDArray[np.float64], half_lives: NDArray[np.float64]) -> NDArray[np.float64]:
     """Factor [n, W] that brings counts as of `newest` [n] forward to `time`; 1 where there is nothing to fade."""
-    if np.isnan(time):
-        return np.ones((len(newest), len(half_lives)))
-    age = np.where(np.isfinite(newest), time - np.where(np.isfinite(newest), newest, 0.0), 0.0)
-    return np.exp2(-np.maximum(age, 0.0)[:, None] / half_lives)
+    known = np.isfinite(newest)
+    age = np.where(known, time, 0.0) - np.where(known, newest, 0.0)
+    fade: NDArray[np.float64] = np.exp2(-np.maximum(age, 0.0)[:, None] / half_lives)
+    return fade
 
 
 def _add(

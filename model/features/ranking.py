@@ -93,7 +93,8 @@ def ranker_inputs(
     made["candidate_vectors"] = vectors[None]
     columns = [
         *channel_columns(spec.channels, candidates, evidence, vectors @ user_vector),
-        counters.shares(candidates, moment.now),
+        counters.shares(candidates),
+        counters.ages(candidates)[:, None],
         _values(spec, counters.mean_values(candidates))[:, None],
         *_crosses(spec, moment.history, candidates, items),
     ]
@@ -106,7 +107,7 @@ def candidate_feature_names(spec: FeatureSpec) -> list[str]:
     names = [f"{channel.name}:{what}" for channel in spec.channels for what in ("score", "rank")]
     windows = [*(f"{half_life:g}s" for half_life in spec.half_lives), "all"]
     names += [f"share:{event}:{window}" for event in spec.event_types for window in windows]
-    return [*names, "item:value", "cross:attributes", "cross:liking", "cross:seen", "cross:seen_last"]
+    return [*names, "item:age", "item:value", "cross:attributes", "cross:liking", "cross:seen", "cross:seen_last"]
 
 
 def user_feature_names(spec: FeatureSpec) -> list[str]:

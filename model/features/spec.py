@@ -106,9 +106,9 @@ class FeatureSpec(Frozen):
         return _ids(self.profile, record, self.max_profile)
 
     def context_ids(self, context: Mapping[str, Value]) -> NDArray[np.int64]:
-        """One id a context column, int64 [X], 0 where missing or unknown."""
+        """One id a context column, int64 [X], 0 where missing or unknown; X is 1 when the recipe declares none."""
         found = [_position(column.values, plain(context.get(column.name))) for column in self.context]
-        return np.asarray(found, np.int64)
+        return np.asarray(found or [UNKNOWN], np.int64)
 
     def gap_ids(self, gaps: NDArray[np.float64]) -> NDArray[np.int64]:
         """Bucket ids (1…) of time gaps in seconds, 0 for NaN; negative gaps count as none."""

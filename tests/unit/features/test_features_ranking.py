@@ -1,0 +1,100 @@
+"""Ranker inputs: shapes, names, known values of channel columns, crosses and gaps, empty histories."""
+
+import numpy as np
+import pytest
+
+from model.events import History
+from model.features.counters import ItemCounters
+from model.features.neighbours import Evidence
+from model.features.ranking import (
+    ArrayItems,
+    Moment,
+    candidate_feature_names,
+    ranker_inputs,
+    user_feature_names,
+    user_tower_inputs,
+)
+from model.features.spec import AttributeSpec, ChannelSpec, FeatureSpec, TaskSpec
+
+SPEC = FeatureSpec(
+    event_types=("view", "rating"),
+    tasks=(TaskSpec(name="interest", kind="binary", blend=1.0),),
+    attributes=(AttributeSpec(name="genre", kind="categorical", values=("a", "b"), offset=1),),
+    dim=4,
+    max_attributes=1,
+    max_profile=1,
+    history_length=3,
+    rank_history=2,
+    value_low=1.0,
+    value_high=5.0,
+    channels=(ChannelSpec(name="tower", kind="tower"), ChannelSpec(name="cooccurrence", kind="neighbours")),
+)
+RNG = np.random.default_rng(0)
+ITEMS = ArrayItems(RNG.normal(size=(6, 4)).astype(np.float32), np.asarray([[1], [1], [2], [2], [0], [1]], np.int32))
+COUNTERS = ItemCounters.empty(6, 2, SPEC.half_lives)
+USER = np.ones(4, np.float32)
+
+
+def moment(history: History, now: float = 100.0) -> Moment:
+    return Moment(history, np.zeros(1, np.int32), np.zeros(1, np.int64), now)
+
+
+def columns(history: History, candidates: list[int], evidence: dict[str, Evidence]) -> dict[str, list[float]]:
+    rows = np.asarray(candidates, np.int64)
+    made = ranker_inputs(SPEC, moment(history), USER, rows, evidence, ITEMS, COUNTERS)["candidate_features"]
+    return {name: made[0, :, place].tolist() for place, name in enumerate(candidate_feature_names(SPEC))}
+
+
+HISTORY = History.of([0, 1, 2], [1, 2, 2], [np.nan, 5.0, 1.0], [10.0, 20.0, 90.0])
+
+
+def test_shapes_follow_the_spec() -> None:
+    made = ranker_inputs(SPEC, moment(HISTORY), USER, np.arange(5), {}, ITEMS, COUNTERS)
+    assert made["history_vectors"].shape == (1, 2, 4)
+    assert made["candidate_vectors"].shape == (1, 5, 4)
+    assert made["candidate_features"].shape == (1, 5, len(candidate_feature_names(SPEC)))
+    assert made["user_features"].shape == (1, len(user_feature_names(SPEC)))
+    assert {made[name].dtype.name for name in made} == {"float32", "int64"}
+
+
+def test_the_tower_score_is_exact_and_other_channels_only_say_what_they_offer() -> None:
+    offered = Evidence(np.asarray([4, 3]), np.asarray([2.0, 1.0], np.float32))
+    found = columns(HISTORY, [3, 4, 5], {"cooccurrence": offered})
+    np.testing.assert_allclose(found["tower:score"], ITEMS.vector[[3, 4, 5]].sum(1), rtol=1e-5)
+    np.testing.assert_allclose(found["cooccurrence:score"], np.log1p([1.0, 2.0, 0.0]), rtol=1e-6)
+    np.testing.assert_allclose(found["cooccurrence:rank"], [10 / 11, 1.0, 0.0], rtol=1e-6)
+    assert found["tower:rank"] == [0.0, 0.0, 0.0]
+
+
+def test_crosses_meet_attributes_and_ids() -> None:
+    found = columns(HISTORY, [5, 3, 4, 2], {})
+    np.testing.assert_allclose(found["cross:attributes"], [2 / 3, 1 / 3, 0, 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(found["cross:liking"], [0.5 / 3, -0.5 / 2, 0, -0.5 / 2], rtol=1e-6)
+    assert found["cross:seen"] == [0, 0, 0, 1]
+    assert found["cross:seen_last"] == [0, 0, 0, 1]
+
+
+def test_gaps_run_to_the_next_event_and_to_now() -> None:
+    made = user_tower_inputs(SPEC, moment(HISTORY), ITEMS)
+    assert made["history_gaps"][0].tolist() == SPEC.gap_ids(np.asarray([10.0, 70.0, 10.0])).tolist()
+    np.testing.assert_allclose(made["history_values"][0], [0.5, 1.0, 0.0])
+    assert made["history_types"][0].tolist() == [1, 2, 2]
+
+
+def test_an_empty_history_is_one_padded_event() -> None:
+    made = ranker_inputs(SPEC, moment(History.of(), np.nan), USER, np.arange(2), {}, ITEMS, COUNTERS)
+    assert made["history_types"].tolist() == [[0]]
+    assert made["history_vectors"].shape == (1, 1, 4)
+    assert all(np.isfinite(values).all() for values in made.values())
+
+
+def test_histories_join_and_cut() -> None:
+    both = HISTORY.then(History.of([5], [1], [np.nan], [95.0]))
+    assert both.rows.tolist() == [0, 1, 2, 5]
+    assert both.last(2).rows.tolist() == [2, 5]
+    assert len(History.of().last(3)) == 0
+
+
+def test_columns_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"found lengths \[1, 2\]"):
+        History.of([1, 2], [1, 2], [1.0], [1.0, 2.0])
