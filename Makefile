@@ -1,26 +1,53 @@
 # Two commands set everything up from a bare checkout: `make demo` and `make test`.
 SHELL := /bin/bash
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+BUILDER ?= docker build
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints/all.txt
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check fix serve bench-serving bench-quality image
+.PHONY: help demo test check lint fix serve bench-quality image
 
-$(STAMP): pyproject.toml constraints/all.txt
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+# What runs and trains; `demo` and `serve` need no more. Byte code is compiled on first import, not while installing.
+$(VENV)/.run: pyproject.toml constraints/all.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints/all.txt -e '.[serve,train,dev]'
+	$(PIP) --no-compile --editable '.[serve,train]'
 	touch $@
 
-check: $(STAMP)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/lint-imports
-	$(BIN)/mypy
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) --no-compile --editable '.[serve,train,dev]'
+	touch $@
+
+demo: $(VENV)/.run ## train on the sample data, serve, and show what comes back (DEMO_EXIT=1: then stop)
+	$(BIN)/python deploy/demo.py
+
+test: lint ## everything CI runs: lint, types, layers, every test, the coverage gate
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-fail-under=90
+
+check: lint ## the fast half of `make test`: format, lint, types, layers, architecture
 	$(BIN)/python -m pytest -q tests/architecture
 
-fix: $(STAMP)
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+
+fix: $(VENV)/.dev ## format and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+serve: $(VENV)/.run ## serve bundles/current on 127.0.0.1:8000
+	$(BIN)/polyrank serve
+
+bench-quality: $(VENV)/.run ## quality against the field, from POLYRANK_QUALITY_DIR and POLYRANK_DATA_DIR
+	$(BIN)/python bench/quality/run.py
+
+image: ## images polyrank:serve and polyrank:train (BUILDER='buildah bud' where there is no Docker)
+	$(BUILDER) --target serve --tag polyrank:serve .
+	$(BUILDER) --target train --tag polyrank:train .
