@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from model.config.tables import Name, Section
 
@@ -16,6 +16,8 @@ class Task(Section):
     `label` and `given` are expressions over the columns of the interactions (model.features.rules); next_item may do
     without (every event counts). `weight` is the task's part in the loss, `blend` its part in the score (null: 1 when
     no task says it, else 0); `low`, `high` the range of a regression or ordinal label (null: as in training).
+    `horizon` (seconds, or "ever") makes a binary label look ahead: a row is positive when a row of the same user, item
+    and part, at most that much later, fulfils the label; `given` says which rows ask (a view, say).
     `attributes` limits an item_attributes or user_profile task (default: the one it is named after, else all).
     """
 
@@ -31,6 +33,7 @@ class Task(Section):
     blend: float | None = Field(default=None, ge=0)
     low: float | None = None
     high: float | None = None
+    horizon: PositiveFloat | Literal["ever"] | None = None
     attributes: tuple[Name, ...] = ()
 
     @model_validator(mode="after")
@@ -39,6 +42,8 @@ class Task(Section):
             raise ValueError(f"a {self.kind} task needs a label: an expression such as \"event == 'buy'\"")
         if self.name in RESERVED:
             raise ValueError(f"{self.name!r} is a column of the batch answers; give the task another name")
+        if self.horizon is not None and self.kind != "binary":
+            raise ValueError(f"horizon belongs to binary tasks; {self.kind} labels are the row's own")
         if not self.is_pair and (self.label or self.given or self.negatives or self.blend is not None):
             raise ValueError(f"label, given, negatives and blend belong to pair tasks; {self.kind} is a side task")
         return self

