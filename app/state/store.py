@@ -12,6 +12,7 @@ from model.events import Event
 from model.features.spec import Values
 
 HISTORY_LIMIT = 200  # newest events that `read_user` returns; the stored history itself is complete
+EVENTS, IMPRESSIONS = "events", "impressions"  # the two kinds of streams
 FOLLOW_LIMIT = 1_000  # most changes of one kind in one `follow`; `Changes.more` says there are others
 
 Profile: TypeAlias = Mapping[str, Values]
@@ -83,6 +84,11 @@ class UserExport:
     events: Sequence[Event]
 
 
+def merge_profile(profile: Profile, changes: Mapping[str, Values | None]) -> Profile:
+    """Top-level keys of `changes` over `profile`; None removes a key."""
+    return {name: value for name, value in {**profile, **changes}.items() if value is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class StoredItem:
     """An item put at run time, as it crosses to other workers and to later bundles.
@@ -115,6 +121,13 @@ class Answer:
     session_id: str | None = None
     bundle: str = ""
     context: Mapping[str, str | float | bool] = field(default_factory=dict)
+
+
+def answer_key(answer: Answer) -> str:
+    """The key of the user or session an answer went to; recommendation id when it had neither."""
+    named = answer.user or None
+    anonymous = named is not None and answer.session_id == answer.user
+    return user_key(None if anonymous else named, answer.session_id or answer.recommendation_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,4 +280,49 @@ class StateStore(UserStore, CatalogueStore, Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stream entry as an exporter claims it; `record` is None when its user was erased since."""
+
+    partition: int
+    entry_id: str
+    record: Event | Answer | None
+
+
+class ExportLog(Protocol):
+    """The streams as `events export` reads them: claim, write, confirm, trim; a claim outlives a killed exporter.
+
+    `kind` is EVENTS or IMPRESSIONS. `consumer` names one folder of exports: what one consumer has claimed, no other
+    one is given.
+    """
+
+    async def claimed(self, kind: str, consumer: str) -> list[Entry]:
+        """All that this consumer claimed before and never confirmed, by partition and age."""
+        ...
+
+    async def claim(self, kind: str, consumer: str, count: int) -> list[Entry]:
+        """Up to `count` entries of each partition that nobody claimed before, claimed now; by partition and age."""
+        ...
+
+    async def confirm(self, kind: str, entries: Sequence[Entry]) -> None:
+        """These entries are safely in a file."""
+        ...
+
+    async def claimed_elsewhere(self, kind: str, consumer: str) -> int:
+        """How many entries other consumers claimed and never confirmed; they are kept until they do."""
+        ...
+
+    async def take_over(self, kind: str, consumer: str) -> int:
+        """Make this consumer the owner of what others claimed and never confirmed; how many entries."""
+        ...
+
+    async def trim(self, kind: str, keep_s: float) -> int:
+        """Drop confirmed entries that are older than `keep_s` seconds, up to the first unconfirmed one; how many."""
+        ...
+
+    async def erased(self) -> dict[str, float]:
+        """Every erased user or session key with the time of its erase."""
         ...
