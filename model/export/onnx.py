@@ -1,0 +1,73 @@
+"""The networks as ONNX graphs with named dynamic axes."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.export.signatures import OUTPUTS, Axis, signatures
+from model.features.spec import FeatureSpec
+from model.nn.model import MultiTaskModel
+
+OPSET = 18
+SIZES = {"B": 2, "L": 3, "C": 5, "S": 7}  # of the example; unlike each other and 1, which tracing would fix
+
+
+def export_graphs(model: MultiTaskModel, spec: FeatureSpec, folder: Path) -> None:
+    """Write item_tower.onnx, user_tower.onnx and ranker.onnx (float32) into `folder`."""
+    nets = {"item_tower": model.item_tower, "user_tower": model.user_tower, "ranker": model.ranker}
+    tables = signatures(spec, model.items)
+    for name, net in nets.items():
+        export_graph(net, tables[name], OUTPUTS[name], folder / f"{name}.onnx")
+
+
+def export_graph(net: nn.Module, inputs: Mapping[str, Axis], output: str, path: Path) -> None:
+    """Write one net as one file; axes that are letters in `inputs` stay dynamic under that name."""
+    generator = np.random.default_rng(0)
+    example: dict[str, Tensor] = {
+        name: torch.from_numpy(axis.random(SIZES, generator)) for name, axis in inputs.items()
+    }
+    training = net.training
+    net.eval()
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            net,
+            kwargs=example,
+            f=path,
+            input_names=list(example),
+            output_names=[output],
+            dynamic_shapes=_dynamic(inputs),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    net.train(training)
+
+
+def _dynamic(inputs: Mapping[str, Axis]) -> dict[str, dict[int, torch.export.Dim]]:
+    dims = {letter: torch.export.Dim(letter) for letter in SIZES}
+    return {
+        name: {place: dims[letter] for place, letter in enumerate(axis.axes) if isinstance(letter, str)}
+        for name, axis in inputs.items()
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter says about itself; warnings about our nets stay errors where they are."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)  # "torchvision is not installed"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="# The axis name: . will not be used", category=UserWarning)
+        try:
+            yield
+        finally:
+            log.setLevel(level)

@@ -1,0 +1,127 @@
+"""Small layers that towers and ranker share: bags of ids, events, the moment, a linear layer over split parts."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from model.features.spec import FeatureSpec
+
+FEATURE_CLIP = 8.0  # standard deviations; keeps one broken counter from ruling a list
+
+
+class IdBag(nn.Module):
+    """Mean of the embeddings of the ids that are not padding; zero when all are."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocabulary, width, padding_idx=0)
+        nn.init.normal_(self.table.weight, std=width**-0.5)
+        _zero_row(self.table.weight)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Ids int64 [..., A] → [..., width]."""
+        mask = (ids > 0).to(self.table.weight.dtype).unsqueeze(-1)
+        return (self.table(ids) * mask).sum(-2) / mask.sum(-2).clamp(min=1.0)
+
+
+class EventEmbedding(nn.Module):
+    """What happened: item vector + event type + the event's value (weighed by type) + the time until the next event."""
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        super().__init__()
+        types = len(spec.event_types) + 1
+        self.scale = spec.dim**0.5  # item vectors have norm about 1; the rest of the net works with variance 1
+        self.kind = nn.Embedding(types, spec.dim)
+        self.value = nn.Embedding(types, spec.dim)
+        self.gap = nn.Embedding(spec.gap_vocabulary, spec.dim)
+        for table in (self.kind, self.value, self.gap):
+            nn.init.normal_(table.weight, std=0.1)
+
+    def forward(self, vectors: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> Tensor:
+        """Vectors [B, L, D], types int64 [B, L], values [B, L] in [0, 1], gaps int64 [B, L] → [B, L, D]."""
+        liking = (values - 0.5).unsqueeze(-1) * self.value(types)
+        return vectors * self.scale + self.kind(types) + self.gap(gaps) + liking
+
+
+class MomentEmbedding(nn.Module):
+    """Who asks and when: mean of the profile's embeddings + one embedding a context column."""
+
+    def __init__(self, spec: FeatureSpec, use_context: bool = True) -> None:
+        super().__init__()
+        sizes = [len(column.values) + 1 for column in spec.context] or [1]
+        offsets = [sum(sizes[:index]) for index in range(len(sizes))]
+        self.profile = IdBag(spec.profile_vocabulary, spec.dim)
+        self.context = nn.Embedding(sum(sizes), spec.dim)
+        self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
+        self.use_context = float(use_context)
+
+    offsets: Tensor
+
+    def forward(self, profile: Tensor, context: Tensor) -> Tensor:
+        """Profile int64 [B, P], context int64 [B, ..., X] → [B, ..., D]."""
+        asked = self.context(context + self.offsets).sum(-2) * self.use_context
+        bag = self.profile(profile)
+        return asked + (bag.unsqueeze(1) if asked.dim() == 3 else bag)
+
+
+class Normaliser(nn.Module):
+    """Standardises features by constants that the trainer sets, and clips what is far out."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("inverse", torch.ones(width))
+
+    mean: Tensor
+    inverse: Tensor
+
+    def set(self, mean: Tensor, std: Tensor) -> None:
+        """Take mean and standard deviation [width]; a constant column then reads as 0 wherever it keeps its value."""
+        self.mean.copy_(mean)
+        self.inverse.copy_(1.0 / torch.where(std > 1e-6, std, torch.ones_like(std)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [..., width] → the same shape, about variance 1."""
+        return ((features - self.mean) * self.inverse).clamp(-FEATURE_CLIP, FEATURE_CLIP)
+
+
+class SplitLinear(nn.Module):
+    """A linear layer over [user | candidate | user × candidate | attention | features], the user's part done once.
+
+    W·(u*i) = (W·diag(u))·i: the cross term is folded into the candidate's matrix, so per candidate there is one
+    product. Outputs come in named groups, each with weights of its own.
+    """
+
+    def __init__(self, user: int, dim: int, features: int, outputs: Mapping[str, int]) -> None:
+        super().__init__()
+        self.sizes = [user, dim, dim, dim, features]
+        self.scale = dim**0.5
+        self.widths = dict(outputs)
+        layers = {name: nn.Linear(sum(self.sizes), width) for name, width in outputs.items()}
+        self.weights = nn.ParameterDict({name: layer.weight for name, layer in layers.items()})
+        self.biases = nn.ParameterDict({name: layer.bias for name, layer in layers.items()})
+
+    def forward(
+        self, user: Tensor, query: Tensor, candidates: Tensor, attention: Tensor, features: Tensor
+    ) -> dict[str, Tensor]:
+        """User [B, U], query [B, D], candidates and attention [B, C, D], features [B, C, F] → name: [B, C, width]."""
+        weight = torch.cat([self.weights[name] for name in self.widths])
+        bias = torch.cat([self.biases[name] for name in self.widths])
+        of_user, of_candidate, of_cross, of_attention, of_features = weight.split(self.sizes, dim=1)
+        folded = (of_candidate + of_cross * query.unsqueeze(1)) * self.scale  # [B, out, D]
+        once = nn.functional.linear(user, of_user, bias).unsqueeze(1)
+        rest = torch.cat([of_attention, of_features], dim=1)
+        each = nn.functional.linear(torch.cat([attention, features], dim=-1), rest)
+        made = candidates @ folded.transpose(1, 2) + each + once
+        return dict(zip(self.widths, made.split(list(self.widths.values()), dim=-1), strict=True))
+
+
+def task_key(name: str) -> str:
+    """A task's name as a parameter name: dots are what torch separates by."""
+    return "task " + name.replace("%", "%25").replace(".", "%2e")
+
+
+def _zero_row(weight: Tensor) -> None:
+    with torch.no_grad():
+        weight[0] = 0.0

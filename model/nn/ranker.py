@@ -1,0 +1,123 @@
+"""The ranker: user state, target attention over the history, candidate and crosses → experts → one reading a task."""
+
+import torch
+from torch import Tensor, nn
+
+from model.features.ranking import candidate_feature_names, user_feature_names
+from model.features.spec import FeatureSpec
+from model.nn.experts import make_experts
+from model.nn.heads import Heads, TaskValues
+from model.nn.layers import EventEmbedding, MomentEmbedding, Normaliser, SplitLinear
+from model.nn.settings import NetSettings
+
+
+class TargetAttention(nn.Module):
+    """What of the history matters to a candidate (after DIN, Zhou et al. 2018), with one bilinear form a head.
+
+    All work on the history is done once a request; a candidate costs two small products. A learned key that is always
+    there lets a candidate read nothing, and keeps an empty history defined.
+    """
+
+    def __init__(self, spec: FeatureSpec, settings: NetSettings) -> None:
+        super().__init__()
+        self.heads, self.reach = settings.target_heads, spec.rank_history
+        self.events = EventEmbedding(spec)
+        self.norm = nn.LayerNorm(spec.dim)
+        self.key = nn.Linear(spec.dim, self.heads * spec.dim)
+        self.value = nn.Linear(spec.dim, spec.dim)
+        self.distance = nn.Embedding(self.reach, self.heads)
+        self.nothing = nn.Parameter(torch.zeros(1, spec.dim))
+        nn.init.zeros_(self.distance.weight)
+
+    def forward(self, candidates: Tensor, vectors: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> Tensor:
+        """Candidates [B, C, D] over a history [B, L, …] → [B, C, D]."""
+        events = self.norm(self.events(vectors, types, values, gaps))
+        events = torch.cat([events, self.nothing.expand(events.shape[0], 1, -1)], dim=1)
+        keys = self.key(events).unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1)  # [B, H, D, L+1]
+        scores = candidates.unsqueeze(1) @ keys + self._bias(types).unsqueeze(2)
+        read = scores.softmax(-1) @ self.value(events).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return read.transpose(1, 2).flatten(2)
+
+    def _bias(self, types: Tensor) -> Tensor:
+        """Bias [B, H, L+1]: of the distance from the newest event, -inf on padding, 0 for `nothing`."""
+        ages = torch.arange(types.shape[1], device=types.device).flip(0).clamp(max=self.reach - 1)
+        bias = self.distance(ages).T.masked_fill((types == 0).unsqueeze(1), -torch.inf)
+        return nn.functional.pad(bias, (0, 1))
+
+
+class Ranker(nn.Module):
+    """Raw readings of all tasks for C candidates of each of B users; candidates do not see each other."""
+
+    def __init__(self, spec: FeatureSpec, settings: NetSettings) -> None:
+        super().__init__()
+        names = [task.name for task in spec.tasks]
+        user, features = len(user_feature_names(spec)), len(candidate_feature_names(spec))
+        self.user_norm, self.candidate_norm = Normaliser(user), Normaliser(features)
+        self.moment = MomentEmbedding(spec, settings.context)
+        self.state = nn.Sequential(nn.Linear(2 * spec.dim + user, 2 * spec.dim), nn.GELU(), nn.Dropout(settings.dropout))
+        self.query = nn.Linear(2 * spec.dim, spec.dim)
+        self.attention = TargetAttention(spec, settings)
+        self.experts = make_experts(names, settings)
+        self.first = SplitLinear(3 * spec.dim, spec.dim, features, self.experts.readings)
+        self.heads = Heads(spec.tasks, features, settings)
+        self.values = TaskValues(spec.tasks)
+        self.sequence = float(settings.sequence)
+
+    def set_normalisation(self, user: tuple[Tensor, Tensor], candidate: tuple[Tensor, Tensor]) -> None:
+        """Take (mean, std) of user_features [Fu] and of candidate_features [F], measured on training examples."""
+        self.user_norm.set(*user)
+        self.candidate_norm.set(*candidate)
+
+    def raw(
+        self,
+        user_vector: Tensor,
+        history_vectors: Tensor,
+        history_types: Tensor,
+        history_values: Tensor,
+        history_gaps: Tensor,
+        profile: Tensor,
+        context: Tensor,
+        user_features: Tensor,
+        candidate_vectors: Tensor,
+        candidate_features: Tensor,
+    ) -> Tensor:
+        """Raw readings [B, C, T], what losses work on; inputs as of ranker.onnx, padding of the history on the left."""
+        events = (history_vectors, history_types, history_values, history_gaps)
+        features = self.candidate_norm(candidate_features)
+        readings = self._readings(user_vector, events, profile, context, user_features, candidate_vectors, features)
+        return self.heads(self.experts(readings), features)
+
+    def forward(
+        self,
+        user_vector: Tensor,
+        history_vectors: Tensor,
+        history_types: Tensor,
+        history_values: Tensor,
+        history_gaps: Tensor,
+        profile: Tensor,
+        context: Tensor,
+        user_features: Tensor,
+        candidate_vectors: Tensor,
+        candidate_features: Tensor,
+    ) -> Tensor:
+        """Logits and values [B, C, T] as ranker.onnx gives them: `raw`, read by kind of task."""
+        events = (history_vectors, history_types, history_values, history_gaps)
+        rest = (profile, context, user_features, candidate_vectors, candidate_features)
+        return self.values(self.raw(user_vector, *events, *rest))
+
+    def _readings(
+        self,
+        user_vector: Tensor,
+        events: tuple[Tensor, Tensor, Tensor, Tensor],
+        profile: Tensor,
+        context: Tensor,
+        user_features: Tensor,
+        candidates: Tensor,
+        features: Tensor,
+    ) -> dict[str, Tensor]:
+        """The first layer's readings: user and context part once a request, the rest for each candidate."""
+        known = torch.cat([user_vector, self.moment(profile, context), self.user_norm(user_features)], dim=-1)
+        state = self.state(known)
+        attention = self.attention(candidates, *events) * self.sequence
+        user = torch.cat([user_vector, state], dim=-1)
+        return self.first(user, user_vector + self.query(state), candidates, attention, features)

@@ -1,0 +1,26 @@
+"""Sizes and kinds of the networks; what they read is fixed by the feature spec."""
+
+from typing import Literal
+
+from model.features.spec import Frozen
+
+
+class NetSettings(Frozen):
+    """Hyper-parameters of the networks; every field may be set by a recipe's [training] table."""
+
+    heads: int = 2  # attention heads of the user tower
+    layers: int = 2  # transformer layers of the user tower
+    widening: int = 2  # hidden width of a feed-forward layer, in multiples of D
+    dropout: float = 0.2
+    target_heads: int = 2  # attention heads of the ranker over the history
+    experts: Literal["shared_bottom", "mmoe", "ple"] = "mmoe"
+    n_experts: int = 4
+    expert_width: int = 64  # width of an expert's first layer
+    expert_output: int = 32  # width of what experts give to the gates
+    head_width: int = 32  # hidden width of a task's head
+    graph_layers: int = 1  # how many steps neighbours are read in the graph
+    text: bool = True  # switches for ablations: the part then adds nothing
+    attributes: bool = True
+    graph: bool = True
+    sequence: bool = True
+    context: bool = True

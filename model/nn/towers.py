@@ -1,0 +1,174 @@
+"""The two towers of recall: item → vector, and history, profile and context → vector of the same space."""
+
+import torch
+from torch import Tensor, nn
+
+from model.features.spec import FeatureSpec
+from model.nn.layers import EventEmbedding, IdBag, MomentEmbedding
+from model.nn.settings import NetSettings
+
+
+class ItemTower(nn.Module):
+    """Item vector = id + text + attributes + graph, plus what the last three say together.
+
+    Every part may be absent (id 0, zero vectors, padding) and then adds nothing, so an item known by its text alone has
+    a vector of the same space. Id dropout is the trainer's: it passes item_id 0.
+    """
+
+    def __init__(self, spec: FeatureSpec, items: int, settings: NetSettings) -> None:
+        super().__init__()
+        dim = spec.dim
+        self.id = nn.Embedding(items + 1, dim, padding_idx=0)
+        self.text = nn.Linear(spec.text_dim, dim, bias=False)
+        self.attributes = IdBag(spec.attribute_vocabulary, dim)
+        self.graph = nn.Linear(spec.graph_dim, dim, bias=False)
+        self.mix = nn.Sequential(nn.Linear(3 * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim, bias=False))
+        self.switches = tuple(float(on) for on in (settings.text, settings.attributes, settings.graph))
+        nn.init.normal_(self.id.weight, std=dim**-0.5)
+        nn.init.normal_(self.mix[2].weight, std=0.01)
+        self.start_ids(torch.empty(0, dim))
+
+    def start_ids(self, vectors: Tensor) -> None:
+        """Start the id embeddings of rows 0…n-1 from `vectors` [n, D] (of a factorisation, say); id 0 stays zero."""
+        with torch.no_grad():
+            self.id.weight[1 : len(vectors) + 1] = vectors
+            self.id.weight[0] = 0.0
+
+    def forward(self, item_id: Tensor, text: Tensor, attributes: Tensor, graph: Tensor) -> Tensor:
+        """item_id int64 [...], text [..., text_dim], attributes int64 [..., A], graph [..., graph_dim] → [..., D]."""
+        return self.id(item_id) + self.content(text, attributes, graph)
+
+    def content(self, text: Tensor, attributes: Tensor, graph: Tensor) -> Tensor:
+        """The vector's part that needs no interactions; shapes as in `forward`."""
+        read = (self.text(text), self.attributes(attributes), self.graph(graph))
+        parts = [part * switch for part, switch in zip(read, self.switches, strict=True)]
+        mixed: Tensor = self.mix(torch.cat(parts, dim=-1))
+        return parts[0] + parts[1] + parts[2] + mixed
+
+
+class UserTower(nn.Module):
+    """A causal transformer over the history (after SASRec, Kang & McAuley 2018), then profile and context.
+
+    Position is the distance between two events, a learned bias of each attention head (as in T5 and HSTU), not an
+    absolute index: the prediction after event i is then the same inside a long window as at the end of a short one, so
+    what training sees at every position is what serving computes at the last. Padding stands on the left. A learned
+    begin token stands before everything; padding reads as that token too, so an empty history has a prediction.
+    """
+
+    def __init__(self, spec: FeatureSpec, settings: NetSettings) -> None:
+        super().__init__()
+        dim = spec.dim
+        self.events = EventEmbedding(spec)
+        self.begin = nn.Parameter(torch.randn(dim) * 0.1)
+        self.drop = nn.Dropout(settings.dropout)
+        self.blocks = nn.ModuleList(Block(dim, spec.history_length, settings) for _ in range(settings.layers))
+        self.norm = nn.LayerNorm(dim)
+        self.moment = MomentEmbedding(spec, settings.context)
+        self.fuse = nn.Sequential(nn.Linear(2 * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.sequence = settings.sequence
+        nn.init.normal_(self.fuse[2].weight, std=0.01)
+
+    def forward(
+        self,
+        history_vectors: Tensor,
+        history_types: Tensor,
+        history_values: Tensor,
+        history_gaps: Tensor,
+        profile: Tensor,
+        context: Tensor,
+    ) -> Tensor:
+        """The user's vector now: the last of `forward_all`, computed without the others; [B, D]."""
+        events = (history_vectors, history_types, history_values, history_gaps)
+        return self._predict(*events, profile, context, newest_only=True)[:, 0]
+
+    def forward_all(
+        self,
+        history_vectors: Tensor,
+        history_types: Tensor,
+        history_values: Tensor,
+        history_gaps: Tensor,
+        profile: Tensor,
+        context: Tensor,
+    ) -> Tensor:
+        """User vectors before the first event and after each one, [B, L+1, D]; place i has seen events < i.
+
+        vectors [B, L, D], types int64 [B, L] (0: padding, left), values [B, L], gaps int64 [B, L], profile int64
+        [B, P], context int64 [B, X] or, one moment a place, [B, L+1, X]. Over padding the vector is that of an empty
+        history.
+        """
+        events = (history_vectors, history_types, history_values, history_gaps)
+        return self._predict(*events, profile, context, newest_only=False)
+
+    def _predict(
+        self,
+        vectors: Tensor,
+        types: Tensor,
+        values: Tensor,
+        gaps: Tensor,
+        profile: Tensor,
+        context: Tensor,
+        newest_only: bool,
+    ) -> Tensor:
+        real = (types > 0) if self.sequence else torch.zeros_like(types, dtype=torch.bool)
+        events = torch.where(real.unsqueeze(-1), self.events(vectors, types, values, gaps), self.begin)
+        x = self.drop(torch.cat([self.begin.expand(events.shape[0], 1, -1), events], dim=1))
+        hidden = ~visible(real)
+        for block in self.blocks[:-1]:
+            x = block(x, hidden, newest_only=False)
+        state = self.norm(self.blocks[-1](x, hidden, newest_only=newest_only))
+        return self._fused(state, profile, context)
+
+    def _fused(self, state: Tensor, profile: Tensor, context: Tensor) -> Tensor:
+        moment = self.moment(profile, context if context.dim() == 3 else context.unsqueeze(1))
+        fused: Tensor = state + self.fuse(torch.cat([state, moment.expand_as(state)], dim=-1))
+        return fused
+
+
+class Block(nn.Module):
+    """One pre-norm transformer layer whose attention is biased by the distance between events."""
+
+    def __init__(self, dim: int, reach: int, settings: NetSettings) -> None:
+        super().__init__()
+        self.heads = settings.heads
+        self.reach = reach
+        self.norm = nn.LayerNorm(dim)
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim)
+        self.value = nn.Linear(dim, dim)
+        self.out = nn.Linear(dim, dim)
+        self.distance = nn.Embedding(reach + 1, settings.heads)  # last row: the begin token
+        self.feed_norm = nn.LayerNorm(dim)
+        wide = settings.widening * dim
+        self.feed = nn.Sequential(nn.Linear(dim, wide), nn.GELU(), nn.Dropout(settings.dropout), nn.Linear(wide, dim))
+        self.drop = nn.Dropout(settings.dropout)
+        nn.init.zeros_(self.distance.weight)
+
+    def forward(self, x: Tensor, hidden: Tensor, newest_only: bool) -> Tensor:
+        """x [B, n, D], hidden bool [B, n, n] → [B, n, D], or [B, 1, D] for the newest place alone."""
+        start = -1 if newest_only else 0
+        y = self.norm(x)
+        places = torch.arange(x.shape[1], device=x.device)
+        scores = self._heads(self.query(y[:, start:])) @ self._heads(self.key(y)).transpose(-1, -2)
+        scores = scores * (self.heads / x.shape[-1]) ** 0.5 + self._bias(places[start:], places)
+        weights = scores.masked_fill(hidden[:, None, start:], -torch.inf).softmax(-1)
+        read = (self.drop(weights) @ self._heads(self.value(y))).transpose(1, 2).flatten(2)
+        x = x[:, start:] + self.drop(self.out(read))
+        fed: Tensor = x + self.drop(self.feed(self.feed_norm(x)))
+        return fed
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, H, n, D/H]
+
+    def _bias(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Bias [H, queries, keys] of each head by distance; place 0 is the begin token, as far as it may be."""
+        distance = (queries[:, None] - keys).clamp(0, self.reach - 1)
+        return self.distance(torch.where(keys == 0, self.reach, distance)).permute(2, 0, 1)
+
+
+def visible(real: Tensor) -> Tensor:
+    """Which place may read which, bool [B, L+1, L+1]: the begin token, and real events up to itself; real [B, L]."""
+    places = torch.arange(real.shape[1] + 1, device=real.device)
+    begin = places == 0
+    known = torch.cat([torch.ones_like(real[:, :1]), real], dim=1)
+    causal = (places <= places[:, None]) | begin
+    return causal & known.unsqueeze(1)
