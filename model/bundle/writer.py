@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from model.bundle.digests import TEMPORARY, sync_folder, write_manifest
+from model.bundle.digests import TEMPORARY, sync_file, write_manifest
 from model.bundle.manifest import Manifest
 from model.errors import BundleError
 from model.features.counters import ItemCounters
@@ -109,7 +109,7 @@ class BundleWriter:
         write_manifest(self.path, self._manifest)
         self._refuse_taken()
         self.path.rename(self.final)
-        sync_folder(self.final.parent)
+        sync_file(self.final.parent)
 
     def _refuse_taken(self) -> None:
         if self.final.exists():

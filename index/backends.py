@@ -1,0 +1,142 @@
+"""Vector indexes behind one protocol: FAISS on the CPU, FAISS on a GPU; larger ones fit the same protocol."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import faiss as faiss_module
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import BundleError
+from model.features.sessions import DeviceError
+
+faiss: Any = faiss_module  # its stubs describe the C++ classes, not what the Python layer makes of them
+Mask: TypeAlias = NDArray[np.bool_]
+Hits: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]  # scores [B, k], rows [B, k]; row -1: nothing found
+GPU_MOST = 2048  # longest list FAISS returns on a GPU
+_threads = threading.local()
+
+
+class ItemIndex(Protocol):
+    """Inner-product search over the rows 0…N-1 of one bundle."""
+
+    def __len__(self) -> int:
+        """Number of rows N."""
+        ...
+
+    def search(self, queries: NDArray[np.float32], k: int, allowed: Mask | None = None) -> Hits:
+        """The k rows of highest inner product for queries [B, D], among `allowed` (bool [N]); best first.
+
+        Rows that an index cannot find are -1 with score -inf, behind all others. What is found is always allowed, but
+        an approximate index may find fewer than there are.
+        """
+        ...
+
+
+class FaissIndex:
+    """A FAISS index in CPU memory; a list-based (IVF) one probes more lists the fewer rows are allowed."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+        self._lists: int = getattr(index, "nlist", 0)
+        self._probes: int = getattr(index, "nprobe", 0)
+
+    @property
+    def kind(self) -> str:
+        """What the manifest says of it."""
+        return f"IVF{self._lists},Flat nprobe={self._probes}" if self._lists else "Flat"
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def search(self, queries: NDArray[np.float32], k: int, allowed: Mask | None = None) -> Hits:
+        """As ItemIndex; exact when it is flat."""
+        single_threaded()
+        scores, rows = self._index.search(queries, min(k, len(self)), params=self._parameters(allowed))
+        return scores, rows
+
+    def _parameters(self, allowed: Mask | None) -> Any:
+        if allowed is None:
+            return None
+        selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+        if not self._lists:
+            return faiss.SearchParameters(sel=selector)
+        share = np.count_nonzero(allowed) / len(allowed)
+        probes = min(self._lists, int(np.ceil(self._probes / max(share, 1 / len(allowed)))))
+        return faiss.SearchParametersIVF(sel=selector, nprobe=probes)
+
+
+class GpuIndex:
+    """A FAISS index on a GPU, which cannot filter: it fetches more and drops, up to what the card returns at once."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def search(self, queries: NDArray[np.float32], k: int, allowed: Mask | None = None) -> Hits:
+        """As ItemIndex."""
+        k = min(k, len(self), GPU_MOST)
+        share = 1.0 if allowed is None else np.count_nonzero(allowed) / len(allowed)
+        fetch = int(min(np.ceil(1.5 * k / share) if 0 < share < 1 else k, len(self), GPU_MOST))
+        scores, rows = self._index.search(queries, fetch)
+        return (scores, rows) if allowed is None else _kept(scores, rows, allowed, k)
+
+
+def _kept(scores: NDArray[np.float32], rows: NDArray[np.int64], allowed: Mask, k: int) -> Hits:
+    """The first k allowed hits of each list, moved to its front; -1 behind them."""
+    keep = (rows >= 0) & allowed[rows]
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
+    keep = np.take_along_axis(keep, order, axis=1)
+    found, places = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+    return np.where(keep, found, -np.inf).astype(np.float32), np.where(keep, places, -1)
+
+
+def single_threaded() -> None:
+    """Hold FAISS to one OpenMP thread; the setting is the calling thread's. Processes scale, threads do not."""
+    if not getattr(_threads, "set", False):
+        faiss.omp_set_num_threads(1)
+        _threads.set = True
+
+
+Mover: TypeAlias = Callable[[Any], Any]
+
+
+def to_gpu(index: Any) -> Any:
+    """A copy of a FAISS index on the first GPU; raises DeviceError when this FAISS has none that works."""
+    if not hasattr(faiss, "StandardGpuResources"):
+        raise DeviceError("device cuda", "a faiss without GPU", "install faiss-gpu-cu12 and its driver, or choose cpu")
+    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+
+
+def read_faiss(path: Path) -> Any:
+    """A FAISS index file, memory-mapped so that all workers share its pages; BundleError when it cannot be read."""
+    try:
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError as error:
+        raise BundleError(
+            str(path), str(error).splitlines()[0], "seal the bundle again with `polyrank index`"
+        ) from None
+
+
+def open_index(path: Path, device: str = "cpu", mover: Mover = to_gpu) -> ItemIndex:
+    """Index at `path` on `device` (auto, cpu, cuda); a GPU is proven by a search that must agree with the CPU's."""
+    index = read_faiss(path)
+    if device == "cpu" or not index.ntotal:
+        return FaissIndex(index)
+    try:
+        return _proven(GpuIndex(mover(index)), FaissIndex(index), index.reconstruct_n(0, 1))
+    except (DeviceError, RuntimeError) as error:
+        if device == "cuda":
+            raise DeviceError("device cuda for the index", str(error), "choose auto or cpu") from None
+        return FaissIndex(index)
+
+
+def _proven(gpu: GpuIndex, cpu: FaissIndex, query: NDArray[np.float32]) -> GpuIndex:
+    there, here = (index.search(query, 1)[0] for index in (gpu, cpu))
+    if not np.allclose(there, here, rtol=1e-3):
+        raise DeviceError("device cuda for the index", there.tolist(), f"the CPU finds {here.tolist()}")
+    return gpu

@@ -1,0 +1,178 @@
+"""The catalogue as of one moment: what readers hold while the writer goes on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.backends import ItemIndex, Mask, open_index
+from index.columns import AttributeColumn, open_columns
+from index.delta import DeltaView
+from index.filters import NumberColumn, Wanted, attribute_of, bounds, plain_values
+from index.search import best, search_allowed, without
+from model.bundle import Bundle
+from model.features.neighbours import Evidence
+from model.features.records import ItemRecord
+from model.features.spec import AttributeSpec
+from model.ids import NO_ROW, IdMap
+
+OVERFETCH = 256  # up to so many unwanted base rows are fetched and dropped instead of handed to the index as a filter
+Rows = NDArray[np.int64]
+
+
+class Base:
+    """What a bundle brings: memory-mapped arrays of its N items, its index, its filter columns."""
+
+    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
+        self.bundle = bundle
+        self.vectors: NDArray[np.float32] = bundle.array("item_features/vectors.npy")
+        self.attributes: NDArray[np.int32] = bundle.array("item_features/attributes.npy")
+        self.text: NDArray[np.float16] = bundle.array("item_features/text.npy")
+        self.index: ItemIndex = open_index(bundle.path / "items.faiss", device)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @cached_property
+    def columns(self) -> Mapping[str, AttributeColumn]:
+        """Filter columns by attribute name."""
+        return open_columns(self.bundle)
+
+    def having(self, spec: AttributeSpec, wanted: Wanted) -> Mask:
+        """Which base rows have one of the wanted values."""
+        column = self.columns[spec.name]
+        if isinstance(column, NumberColumn):
+            return column.having(bounds(spec.name, wanted))
+        return column.having(plain_values(spec.name, wanted), len(self))
+
+
+@dataclass(frozen=True)
+class View:
+    """One state of the catalogue; immutable, so any number of threads may read it.
+
+    slot int32 [rows]: place in the delta of a run-time or updated item, -1 for what stands as in the bundle. visible
+    bool [rows]: neither hidden nor deleted. removed bool [rows]: deleted.
+    """
+
+    base: Base
+    ids: IdMap
+    delta: DeltaView
+    slot: NDArray[np.int32]
+    visible: Mask
+    removed: Mask
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    @cached_property
+    def changed(self) -> Rows:
+        """Rows whose content is in the delta, ascending."""
+        return np.flatnonzero(self.slot >= 0)
+
+    @cached_property
+    def live(self) -> Mask:
+        """Base rows that stand as in the bundle and are visible, bool [N]."""
+        size = len(self.base)
+        mask: Mask = self.visible[:size] & (self.slot[:size] < 0)
+        return mask
+
+    @cached_property
+    def dead(self) -> Rows:
+        """Base rows that are not live."""
+        return np.flatnonzero(~self.live)
+
+    def row(self, item_id: str) -> int:
+        """Row of an id, deleted ones included; NO_ROW when the catalogue never had it."""
+        row = self.ids.row(item_id)
+        return row if row < len(self) else NO_ROW
+
+    def id(self, row: int) -> str:
+        """Id at a row."""
+        return self.ids.id(row)
+
+    def vectors(self, rows: Rows) -> NDArray[np.float32]:
+        """Item vectors, float32 [len(rows), D]; IndexError for row -1."""
+        return self._taken(rows, self.base.vectors, self.delta.vectors)
+
+    def attributes(self, rows: Rows) -> NDArray[np.int32]:
+        """Attribute ids, int32 [len(rows), A], 0-padded; IndexError for row -1."""
+        return self._taken(rows, self.base.attributes, self.delta.attributes)
+
+    def texts(self, rows: Rows) -> NDArray[np.float32]:
+        """Text vectors, float32 [len(rows), text_dim], zero where an item has no text; IndexError for row -1."""
+        return self._taken(rows, self.base.text, self.delta.text).astype(np.float32)
+
+    def record(self, row: int) -> ItemRecord:
+        """What was told of the item at `row`."""
+        if row < 0:
+            raise IndexError(f"row {row}: rows start at 0")
+        slot = int(self.slot[row])
+        return self.base.bundle.item_record(row) if slot < 0 else self.delta.records[slot]
+
+    def filter_mask(self, include: Mapping[str, Wanted], exclude: Mapping[str, Wanted]) -> Mask:
+        """Rows with one of the values of every included attribute and none of the excluded ones, bool [rows].
+
+        Values are raw ones; numeric attributes take numbers and {"min", "max"} ranges. An item without the attribute is
+        not included and not excluded. Raises RequestError for an unknown attribute or a value that cannot be.
+        """
+        mask = np.ones(len(self), np.bool_)
+        for name, wanted in include.items():
+            mask &= self._having(name, wanted)
+        for name, wanted in exclude.items():
+            mask &= ~self._having(name, wanted)
+        return mask
+
+    def search(
+        self, vector: NDArray[np.float32], k: int, allowed: Mask | None = None, excluded: Rows | None = None
+    ) -> Evidence:
+        """The k visible rows of highest inner product with `vector` [D], among `allowed` and without `excluded`.
+
+        Full whenever so many rows are left; score descending, then row. `allowed` (bool, up to [rows]; rows beyond its
+        end are not allowed) costs a filtered search, a short `excluded` only a few more hits.
+        """
+        mask = self.visible if allowed is None else self.visible & padded(allowed, len(self))
+        excluded = np.empty(0, np.int64) if excluded is None else excluded
+        found = self._search_base(vector, k, None if allowed is None else mask, excluded)
+        rows = self.changed[mask[self.changed]]
+        if not len(rows):
+            return found
+        rows = rows[~np.isin(rows, excluded)]
+        scores = self.delta.vectors.take(self.slot[rows], axis=0) @ vector
+        return best(np.concatenate([found.rows, rows]), np.concatenate([found.scores, scores]), k)
+
+    def _search_base(self, vector: NDArray[np.float32], k: int, allowed: Mask | None, excluded: Rows) -> Evidence:
+        index, vectors, size = self.base.index, self.base.vectors, len(self.base)
+        extra = len(self.dead) + len(excluded)
+        if allowed is None and extra <= OVERFETCH:
+            found = search_allowed(index, vectors, vector, k + extra)
+            return without(found.allowed(self.live), excluded).top(k) if extra else found
+        mask = self.live.copy() if allowed is None else self.live & allowed[:size]
+        mask[excluded[(excluded >= 0) & (excluded < size)]] = False
+        return search_allowed(index, vectors, vector, k, mask)
+
+    def _taken(self, rows: Rows, base: NDArray[Any], delta: NDArray[Any]) -> NDArray[Any]:
+        if len(rows) and rows.min() < 0:
+            raise IndexError(f"row {rows.min()}: rows start at 0")  # -1 would silently be the last item
+        if not len(delta):
+            return base.take(rows, axis=0)
+        slots = self.slot.take(rows)
+        fresh = slots >= 0
+        taken = base.take(np.where(fresh, 0, rows), axis=0)
+        taken[fresh] = delta[slots[fresh]]
+        return taken
+
+    def _having(self, name: str, wanted: Wanted) -> Mask:
+        spec = attribute_of(self.base.bundle.spec.attributes, name)
+        mask = padded(self.base.having(spec, wanted), len(self))
+        mask[self.changed] = self.delta.having(name, wanted)[self.slot[self.changed]]
+        return mask
+
+
+def padded(mask: Mask, size: int) -> Mask:
+    """The mask with False for the rows behind its end, bool [size]; the mask itself when it is as long."""
+    if len(mask) >= size:
+        return mask[:size]
+    return np.concatenate([mask, np.zeros(size - len(mask), np.bool_)])
