@@ -14,7 +14,7 @@ CODE_FROM_TEXT = {"eval", "exec", "compile", "__import__"}
 # Each pattern is put together here, so that this file does not find itself.
 LEFT = re.compile(rf"\b({'TO' + 'DO'}|{'FIX' + 'ME'}|{'X' * 3}|HA{'CK'})\b|{'NotImplemented' + 'Error'}")
 SKIPPED = re.compile(rf"pytest\.({'mark.'})?({'sk' + 'ip'}|{'x' + 'fail'}|{'import' + 'orskip'})")
-BLANKET = re.compile(r"# type: " + r"ignore(?!\[[\w-]+(, ?[\w-]+)*\])|# noqa(?!: [A-Z]+\d+)")
+BLANKET = re.compile(r"# type: " + r"ignore(?!\[[\w-]+(, ?[\w-]+)*\])|# no" + r"qa(?!: [A-Z]+\d+)")
 HOSTS = re.compile(
     rf"{'pypi'}\.{'org'}|{'python'}{'hosted'}|{'deb.'}{'debian'}|{'registry.'}{'npmjs'}|{'docker'}\.{'io'}"
 )
