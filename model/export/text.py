@@ -30,7 +30,7 @@ def export_text_encoder(encoder: TextEncoder, folder: Path, quantise: bool = Tru
 
 def quantise_products(source: Path, target: Path) -> None:
     """Weights of matrix products as int8, one scale a channel: one a tensor loses a tenth of the nearest neighbours."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415  # slow to import
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # slow to import
 
     quantize_dynamic(source, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
 

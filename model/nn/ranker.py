@@ -54,7 +54,9 @@ class Ranker(nn.Module):
         user, features = len(user_feature_names(spec)), len(candidate_feature_names(spec))
         self.user_norm, self.candidate_norm = Normaliser(user), Normaliser(features)
         self.moment = MomentEmbedding(spec, settings.context)
-        self.state = nn.Sequential(nn.Linear(2 * spec.dim + user, 2 * spec.dim), nn.GELU(), nn.Dropout(settings.dropout))
+        self.state = nn.Sequential(
+            nn.Linear(2 * spec.dim + user, 2 * spec.dim), nn.GELU(), nn.Dropout(settings.dropout)
+        )
         self.query = nn.Linear(2 * spec.dim, spec.dim)
         self.attention = TargetAttention(spec, settings)
         self.experts = make_experts(names, settings)

@@ -19,9 +19,9 @@ class ItemTower(nn.Module):
         super().__init__()
         dim = spec.dim
         self.id = nn.Embedding(items + 1, dim, padding_idx=0)
-        self.text = nn.Linear(spec.text_dim, dim, bias=False)
-        self.attributes = IdBag(spec.attribute_vocabulary, dim)
-        self.graph = nn.Linear(spec.graph_dim, dim, bias=False)
+        self.read_text = nn.Linear(spec.text_dim, dim, bias=False)
+        self.read_attributes = IdBag(spec.attribute_vocabulary, dim)
+        self.read_graph = nn.Linear(spec.graph_dim, dim, bias=False)
         self.mix = nn.Sequential(nn.Linear(3 * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim, bias=False))
         self.switches = tuple(float(on) for on in (settings.text, settings.attributes, settings.graph))
         nn.init.normal_(self.id.weight, std=dim**-0.5)
@@ -40,7 +40,7 @@ class ItemTower(nn.Module):
 
     def content(self, text: Tensor, attributes: Tensor, graph: Tensor) -> Tensor:
         """The vector's part that needs no interactions; shapes as in `forward`."""
-        read = (self.text(text), self.attributes(attributes), self.graph(graph))
+        read = (self.read_text(text), self.read_attributes(attributes), self.read_graph(graph))
         parts = [part * switch for part, switch in zip(read, self.switches, strict=True)]
         mixed: Tensor = self.mix(torch.cat(parts, dim=-1))
         return parts[0] + parts[1] + parts[2] + mixed
