@@ -17,6 +17,7 @@ from app.state.store import (
     Cursors,
     Entry,
     ItemChanges,
+    PastEvent,
     Profile,
     StoredItem,
     UserExport,
@@ -83,7 +84,7 @@ class MemoryStore:
         user, (erased_at, floor) = self._users.get(user_key, _User()), self._marks.get(user_key, (None, 0))
         vector, stamp, vector_version = user.vector or (None, "", 0)
         return UserState(
-            events=[event for _, _, event in user.log[-HISTORY_LIMIT:]],
+            events=[_past(event) for _, _, event in user.log[-HISTORY_LIMIT:]],
             seen=frozenset(user.seen),
             profile=user.profile,
             vector=vector,
@@ -275,3 +276,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _past(event: Event) -> PastEvent:
+    return PastEvent(event.item_id, event.type, event.timestamp, event.value)

@@ -6,7 +6,7 @@ Two implementations pass one contract suite: `RedisStore` (Redis or Valkey, by U
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from model.events import Event
 from model.features.spec import Values
@@ -36,6 +36,15 @@ def event_key(event: Event) -> str:
     return f"s:{event.user}" if event.session_id == event.user else f"u:{event.user}"
 
 
+class PastEvent(NamedTuple):
+    """What a request reads of an event: fields of `Event` under the same names, without the rest (it is hot)."""
+
+    item_id: str
+    type: str
+    timestamp: float  # epoch seconds
+    value: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class UserState:
     """All that one request needs of a user, as of one moment.
@@ -44,7 +53,7 @@ class UserState:
     (little-endian float32 bytes) as computed for `vector_version` by what `vector_stamp` names (a bundle version).
     """
 
-    events: Sequence[Event] = ()  # the newest HISTORY_LIMIT by timestamp, oldest first
+    events: Sequence[PastEvent] = ()  # the newest HISTORY_LIMIT by timestamp, oldest first
     seen: frozenset[str] = frozenset()  # item ids of all events, not only of `events`
     profile: Profile | None = None
     vector: bytes | None = None
