@@ -14,29 +14,29 @@ WORKDIR /var/lib/polyrank
 FROM base AS build
 ARG PIP_EXTRA_INDEX_URL=
 WORKDIR /src
-ENV INSTALL="python -m pip --python /opt/venv/bin/python install --no-cache-dir --constraint constraints/all.txt"
+ENV INSTALL="python -m pip install --no-cache-dir --constraint constraints/all.txt"
 COPY pyproject.toml README.md LICENSE ./
 COPY constraints constraints
 # Empty packages first: the layer with the dependencies is made again only when they change.
-RUN mkdir app index model && touch app/__init__.py index/__init__.py model/__init__.py && python -m venv --without-pip /opt/venv
+RUN mkdir app index model && touch app/__init__.py index/__init__.py model/__init__.py && python -m venv /opt/venv
 
 FROM build AS build-serve
 RUN $INSTALL '.[serve]'
 COPY app app
 COPY index index
 COPY model model
-RUN $INSTALL --no-deps --force-reinstall .
+RUN $INSTALL --no-deps --force-reinstall . && python -m pip uninstall --yes --quiet pip setuptools
 
 FROM build AS build-serve-gpu
 RUN $INSTALL '.[serve-gpu]'
 COPY app app
 COPY index index
 COPY model model
-RUN $INSTALL --no-deps --force-reinstall .
+RUN $INSTALL --no-deps --force-reinstall . && python -m pip uninstall --yes --quiet pip setuptools
 
 FROM build AS build-train
 # pip stays in this one: `polyrank data` fetches the sample set with it.
-RUN $INSTALL pip '.[train]'
+RUN $INSTALL '.[train]'
 COPY app app
 COPY index index
 COPY model model
