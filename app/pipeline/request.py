@@ -25,8 +25,9 @@ class SessionEvent:
 class RecommendRequest:
     """One request for items; `include`, `exclude` map attribute names to values, `now` is epoch seconds (None: clock).
 
-    `task_weights` replaces the bundle's blend: tasks it does not name weigh 0. `only_items` limits the answer to some
-    ids (batch); ids that the catalogue does not hold are ignored there and in `exclude_items`.
+    `task_weights` replaces the bundle's blend: tasks it does not name weigh 0. `diversity` None: the bundle's own.
+    `only_items` limits the answer to some ids (batch); ids that the catalogue does not hold are ignored there and in
+    `exclude_items`.
     """
 
     user_id: str | None = None
@@ -41,7 +42,7 @@ class RecommendRequest:
     only_items: Collection[str] | None = None
     exclude_seen: bool = True
     task_weights: Mapping[str, float] | None = None
-    diversity: float = 0.0
+    diversity: float | None = None
     explain: bool = False
     timeout_ms: int | None = None
     now: float | None = None
@@ -58,7 +59,7 @@ def check_request(request: RecommendRequest, spec: FeatureSpec, max_n: int = MAX
     """Raise RequestError that names the field, the value found and the allowed range."""
     if not 1 <= request.n <= max_n:
         raise RequestError("n", request.n, f"ask for 1 to {max_n} items")
-    if not 0 <= request.diversity <= 1:  # NaN fails too
+    if request.diversity is not None and not 0 <= request.diversity <= 1:  # NaN fails too
         raise RequestError("diversity", request.diversity, "give a number from 0 to 1")
     if request.timeout_ms is not None and request.timeout_ms < 1:
         raise RequestError("timeout_ms", request.timeout_ms, "give at least 1 millisecond")

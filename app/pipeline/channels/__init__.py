@@ -1,0 +1,15 @@
+"""Recall channels: ways to find candidates for one request."""
+
+from app.pipeline.channels.base import Channel, ChannelRequest
+from app.pipeline.channels.personal import NeighbourChannel, TowerChannel
+from model.bundle import Bundle
+
+__all__ = ["Channel", "ChannelRequest", "spec_channels"]
+
+
+def spec_channels(bundle: Bundle) -> tuple[Channel, ...]:
+    """The channels whose lists the bundle's ranker reads, in the spec's order."""
+    return tuple(
+        TowerChannel(one) if one.kind == "tower" else NeighbourChannel(one, bundle.neighbours(one.name))
+        for one in bundle.spec.channels
+    )

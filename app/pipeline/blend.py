@@ -1,0 +1,49 @@
+"""Many tasks become one score: the weighted mean of their calibrated probabilities."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import RequestError
+from model.features.spec import TaskSpec
+
+
+def blend_weights(tasks: Sequence[TaskSpec], asked: Mapping[str, float] | None) -> NDArray[np.float64]:
+    """One weight a task, float64 [T], with sum 1; `asked` replaces the bundle's own (tasks it leaves out weigh 0).
+
+    Raises RequestError for an unknown task, a weight that is negative or not finite, and when all are 0.
+    """
+    names = [task.name for task in tasks]
+    for name, weight in (asked or {}).items():
+        if name not in names:
+            raise RequestError("task_weights", name, f"known tasks are {', '.join(names)}")
+        if not isfinite(weight) or weight < 0:
+            raise RequestError(f"task_weights.{name}", weight, "give a finite number of at least 0")
+    weights = np.asarray([task.blend for task in tasks] if asked is None else [asked.get(name, 0.0) for name in names])
+    if not weights.any():
+        if asked is not None:
+            raise RequestError("task_weights", dict(asked), f"give a weight above 0 to one of {', '.join(names)}")
+        weights = np.ones(len(tasks))  # a bundle whose recipe blends nothing: all tasks alike
+    weights = weights / weights.max()  # so that huge weights do not overflow in the sum
+    return np.asarray(weights / weights.sum(), np.float64)
+
+
+def chances(tasks: Sequence[TaskSpec], values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Calibrated outputs [C, T] as numbers in [0, 1]: values of regression and ordinal tasks by their range."""
+    low = np.asarray([task.low if _is_value(task) else 0.0 for task in tasks])
+    high = np.asarray([task.high if _is_value(task) else 1.0 for task in tasks])
+    return np.asarray(np.clip((values - low) / np.maximum(high - low, 1e-9), 0.0, 1.0), np.float64)
+
+
+def blended(
+    tasks: Sequence[TaskSpec], values: NDArray[np.float32], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Scores float64 [C] of calibrated outputs [C, T]; each row is summed alone, so equal rows score equally."""
+    scores: NDArray[np.float64] = (chances(tasks, values) * weights).sum(axis=1)
+    return scores
+
+
+def _is_value(task: TaskSpec) -> bool:
+    return task.kind in ("regression", "ordinal")

@@ -1,0 +1,52 @@
+"""Channels that read the user: the tower's nearest items, and neighbours of the newest history items."""
+
+from dataclasses import dataclass
+
+from app.pipeline.channels.base import ChannelRequest
+from model.features.neighbours import Evidence, Neighbours
+from model.features.ranking import neighbour_evidence
+from model.features.spec import ChannelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TowerChannel:
+    """Items whose vectors have the highest inner product with the user vector."""
+
+    spec: ChannelSpec
+
+    @property
+    def name(self) -> str:
+        """Its name in the spec."""
+        return self.spec.name
+
+    @property
+    def size(self) -> int:
+        """As the spec says."""
+        return self.spec.size
+
+    def offer(self, request: ChannelRequest) -> Evidence:
+        """One search inside the allowed rows."""
+        return request.allowed.search(request.vector, self.spec.size)
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourChannel:
+    """Neighbours of the newest history items, an event counting `decay` of the next newer one."""
+
+    spec: ChannelSpec
+    table: Neighbours
+
+    @property
+    def name(self) -> str:
+        """Its name in the spec."""
+        return self.spec.name
+
+    @property
+    def size(self) -> int:
+        """As the spec says."""
+        return self.spec.size
+
+    def offer(self, request: ChannelRequest) -> Evidence:
+        """The same lookup as in training, then only what is allowed."""
+        found = neighbour_evidence(self.table, self.spec, request.moment.history)
+        return request.allowed.keep(found).top(self.spec.size)

@@ -1,0 +1,66 @@
+"""What is known at request time besides the user: the recipe's context columns, read alike for HTTP and batch."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from model.config import ContextColumn, Interactions
+from model.features.spec import FeatureSpec, Value, plain
+
+
+class ContextReader:
+    """Reads context values and ids by the columns a recipe declares; a column under its own name wins."""
+
+    def __init__(self, spec: FeatureSpec, recipe: Mapping[str, JsonValue]) -> None:
+        columns = [column for table in interactions(recipe) for column in table.context]
+        declared = {column.name: column for column in reversed(columns)}
+        self._spec = spec
+        self._columns = [declared.get(one.name, ContextColumn(name=one.name, column=one.name)) for one in spec.context]
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the columns that a table of rows may give, the recipe's own names and those of its source."""
+        return list(dict.fromkeys(name for one in self._columns for name in (one.name, one.column)))
+
+    def values(self, given: Mapping[str, Value], now: float) -> dict[str, str]:
+        """Each column's value as the vocabulary spells it, where it is known; `now` is epoch seconds or NaN."""
+        found = {one.name: _value(one, given, now) for one in self._columns}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def ids(self, values: Mapping[str, str]) -> NDArray[np.int64]:
+        """One id a column, int64 [X]."""
+        return self._spec.context_ids(values)
+
+
+def interactions(recipe: Mapping[str, JsonValue]) -> list[Interactions]:
+    """The interaction tables of a recipe as a manifest keeps it."""
+    told = recipe.get("interactions") or []
+    return [Interactions.model_validate(one) for one in (told if isinstance(told, list) else [told])]
+
+
+def _value(column: ContextColumn, given: Mapping[str, Value], now: float) -> str | None:
+    """As named; else made from the source's column; else told by the clock."""
+    for name in (column.name, column.column):
+        if (value := plain(given.get(name))) is not None:
+            return _matched(column, value)
+    return _clock(column.column, now) if isfinite(now) else None
+
+
+def _matched(column: ContextColumn, value: str) -> str | None:
+    """The value itself when it is already one of the column's own, else what the first substring found makes of it."""
+    made = [name for _, name in column.match]
+    if not column.match or value in made:
+        return value
+    return next((name for part, name in column.match if part in value), column.default)
+
+
+def _clock(column: str, now: float) -> str | None:
+    """Hour (0–23) or weekday (Monday is 0) in UTC, for columns that are derived from the time."""
+    if column not in ("hour", "weekday"):
+        return None
+    moment = datetime.fromtimestamp(now, UTC)
+    return str(moment.hour if column == "hour" else moment.weekday())

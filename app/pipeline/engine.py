@@ -1,0 +1,160 @@
+"""The synchronous heart: one user, one request, one ranked list. No Redis, no asyncio; HTTP and batch run this code.
+
+An Engine belongs to one thread at a time: the counters it ranks with move on in `apply_events`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.pipeline.asked import Asked, Reader
+from app.pipeline.blend import blended
+from app.pipeline.channels import ChannelRequest, spec_channels
+from app.pipeline.channels.fresh import FreshChannel
+from app.pipeline.channels.popular import PopularChannel
+from app.pipeline.channels.query import QueryChannel
+from app.pipeline.explain import Explainer
+from app.pipeline.fallback import POPULAR, popular_answer
+from app.pipeline.live import Live
+from app.pipeline.merge import Candidates, merge
+from app.pipeline.rank import Networks
+from app.pipeline.ranked import Ranked
+from app.pipeline.request import RecommendRequest
+from app.pipeline.rerank import item_similarity, reordered
+from app.pipeline.settings import EngineSettings
+from app.pipeline.user import UserInput
+from app.pipeline.vector import UserVector, cached_vector, may_keep, stamp_of
+from index.catalogue import LiveCatalogue
+from index.encode import ItemEncoder
+from model.bundle import Bundle
+from model.errors import RequestError
+from model.events import Event
+from model.features.counters import ItemCounters
+from model.features.neighbours import Evidence
+from model.ids import NO_ROW
+
+TOWER = "tower"  # how the answer names items that only filled up a short list
+Offers = dict[str, Evidence]
+
+
+class Engine:
+    """Recommends from one bundle, its live catalogue and its live counters."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        catalogue: LiveCatalogue,
+        counters: ItemCounters | None = None,
+        settings: EngineSettings | None = None,
+    ) -> None:
+        self.bundle, self.catalogue = bundle, catalogue
+        self.settings = settings or EngineSettings.of_bundle(bundle)
+        self.live = Live(bundle, bundle.counters() if counters is None else counters)
+        self.networks = Networks(bundle, self.settings.device)
+        self._reader, self._explainer = Reader(bundle, catalogue, self.settings), Explainer(bundle)
+        self._channels = spec_channels(bundle)
+        self._popular = PopularChannel(self.live.popularity, self.settings.popular)
+        self._fresh = FreshChannel(self.live.freshness, self.settings.fresh)
+        self._query, self._texts = QueryChannel(self.settings.query), ItemEncoder(bundle, self.settings.device)
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Names of the tasks, in the order of `Ranked.values`."""
+        return tuple(task.name for task in self.bundle.spec.tasks)
+
+    def apply_events(self, events: Sequence[Event]) -> int:
+        """Count events of the stream, so that shares, popular and fresh items follow it; how many were counted."""
+        return self.live.apply(self.catalogue.view, events)
+
+    def apply_event(self, event: Event) -> bool:
+        """Count one event; False for one of an unknown item or type, or one that the bundle was trained on."""
+        return self.apply_events([event]) == 1
+
+    def recommend(self, user: UserInput, request: RecommendRequest) -> Ranked:
+        """The whole path of one request; raises RequestError for what does not exist or lies outside its range."""
+        asked = self.read(user, request)
+        vector = self.user_vector(asked)
+        evidence = self.evidence(asked, vector.values)
+        found = self._candidates(asked, vector.values, evidence)
+        values = self.values(asked, vector.values, found.rows, evidence)
+        return self._answer(asked, found, values, vector)
+
+    def score(self, user: UserInput, request: RecommendRequest, item_ids: Sequence[str]) -> NDArray[np.float32]:
+        """Calibrated outputs of all tasks for some items, float32 [len(item_ids), T]; RequestError for unknown ones."""
+        asked = self.read(user, request)
+        rows = np.asarray([asked.view.row(one) for one in item_ids], np.int64)
+        if (rows == NO_ROW).any():
+            raise RequestError("item_id", item_ids[int(np.argmax(rows == NO_ROW))], "ask for items of the catalogue")
+        vector = self.user_vector(asked).values
+        return self.values(asked, vector, rows, self.evidence(asked, vector))
+
+    def popular(self, request: RecommendRequest) -> Ranked:
+        """The cheap path: popular items by context, without state and networks; also from another thread."""
+        asked = self._reader.read(UserInput(request.user_id, away=True), request)
+        nobody = ChannelRequest(asked.moment, np.zeros(self.bundle.spec.dim, np.float32), asked.allowed, asked.context)
+        return popular_answer(asked, self._popular.offer(nobody))
+
+    def read(self, user: UserInput, request: RecommendRequest) -> Asked:
+        """The request in rows; raises RequestError."""
+        asked = self._reader.read(user, request)
+        self.live.cover(asked.view)
+        return asked
+
+    def user_vector(self, asked: Asked) -> UserVector:
+        """The cached vector when it answers for this very history, profile and context, else a new one."""
+        stamp = stamp_of(self.bundle, asked)
+        known = cached_vector(self.bundle, asked, stamp)
+        if known is not None:
+            return UserVector(known, stamp, keep=False)
+        return UserVector(self.networks.user_vector(asked.moment, asked.view), stamp, keep=may_keep(asked))
+
+    def evidence(self, asked: Asked, vector: NDArray[np.float32]) -> Offers:
+        """What the spec's channels offer; the ranker reads these lists whoever found the candidates."""
+        request = ChannelRequest(asked.moment, vector, asked.allowed, asked.context)
+        return {channel.name: channel.offer(request) for channel in self._channels}
+
+    def values(
+        self, asked: Asked, vector: NDArray[np.float32], rows: NDArray[np.int64], evidence: Offers
+    ) -> NDArray[np.float32]:
+        """Calibrated outputs of all tasks for rows, float32 [len(rows), T]: the one ranker call."""
+        if not len(rows):
+            return np.empty((0, len(self.task_names)), np.float32)
+        return self.networks.values(asked.moment, vector, rows, evidence, asked.view, self.live.counters)
+
+    def _candidates(self, asked: Asked, vector: NDArray[np.float32], evidence: Offers) -> Candidates:
+        """Merged offers; when they do not fill the list, the tower's search fills it from all that is allowed."""
+        offers, quotas = self._offers(asked, vector, evidence), dict(self.settings.quotas)
+        limit = max(self.settings.candidates, asked.request.n)
+        found = merge(offers, quotas, limit)
+        if len(found) >= asked.request.n:
+            return found
+        quotas.pop(TOWER, None)
+        return merge({**offers, TOWER: asked.allowed.search(vector, limit)}, quotas, limit)
+
+    def _offers(self, asked: Asked, vector: NDArray[np.float32], evidence: Offers) -> Offers:
+        """Who may add candidates: a query alone; for nobody in particular popular and fresh alone; else all."""
+        query = self._texts.strings([asked.query])[0]
+        request = ChannelRequest(asked.moment, vector, asked.allowed, asked.context, query)
+        if query.any():
+            return {self._query.name: self._query.offer(request)}
+        cheap = {channel.name: channel.offer(request) for channel in (self._popular, self._fresh)}
+        return {**evidence, **cheap} if asked.personal else cheap
+
+    def _answer(self, asked: Asked, found: Candidates, values: NDArray[np.float32], vector: UserVector) -> Ranked:
+        request, view = asked.request, asked.view
+        scores = blended(self.bundle.spec.tasks, values, asked.weights)
+        diversity = self.settings.diversity if request.diversity is None else request.diversity
+        order = reordered(found.rows, scores, request.n, diversity, lambda rows: item_similarity(view, rows))
+        channels = tuple(found.channels(place) for place in order.tolist())
+        chosen = found.rows[order]
+        reasons = self._explainer.reasons(asked, chosen, values[order], channels) if request.explain else None
+        return Ranked(
+            item_ids=tuple(view.id(row) for row in chosen.tolist()),
+            scores=scores[order],
+            values=values[order],
+            channels=channels,
+            reasons=reasons,
+            fallback=None if asked.personal else POPULAR,
+            vector=vector,
+        )

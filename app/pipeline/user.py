@@ -1,0 +1,121 @@
+"""Who is asking: the bundle's training history, the state's newer events and this session, as one history in rows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.pipeline.request import SessionEvent
+from app.state.store import PastEvent, UserState
+from index.view import View
+from model.bundle import Bundle
+from model.events import History
+from model.ids import NO_ROW
+
+NOTHING = History.of()
+
+
+@dataclass(frozen=True, slots=True)
+class UserInput:
+    """What is known of the asking user before the request is read.
+
+    `away`: the state could not be read, so nothing personal of the bundle is used either (the user may have been
+    erased). `trained`: whether the bundle's history counts; batch commands given another log leave it out.
+    """
+
+    user_id: str | None = None
+    state: UserState = field(default_factory=UserState)
+    away: bool = False
+    trained: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user in row space: history oldest first, rows already seen (int64, sorted), profile ids int32 [P]."""
+
+    history: History
+    seen: NDArray[np.int64]
+    profile: NDArray[np.int32]
+
+
+class People:
+    """Turns a UserInput into a Person, with one bundle's ids; `seen_types` are type ids that make an item seen."""
+
+    def __init__(self, bundle: Bundle, seen_types: Sequence[str] = ()) -> None:
+        self._bundle = bundle
+        self._types = {name: place + 1 for place, name in enumerate(bundle.spec.event_types)}
+        self._seen_types = np.asarray([self._types[name] for name in seen_types if name in self._types], np.int64)
+
+    def person(self, view: View, user: UserInput, session: Sequence[SessionEvent], now: float) -> Person:
+        """The user at `now` (epoch seconds), who is also given this session's events."""
+        row = self._bundle_row(user)
+        trained = NOTHING if row == NO_ROW or not user.trained else self._bundle.user_history(row)
+        told = self.history(view, session, now)
+        known = NOTHING if user.away else joined(trained, self.history(view, user.state.events, now))
+        seen = [self._seen(part) for part in (trained, known, told)]
+        if not len(self._seen_types):
+            seen.append(_rows(view, user.state.seen))
+        return Person(
+            known.then(told) if len(told) else known, np.unique(np.concatenate(seen)), self._profile(row, user)
+        )
+
+    def history(self, view: View, events: Sequence[PastEvent | SessionEvent], now: float) -> History:
+        """Events by name as a history in rows, without those of unknown items or types; untimed ones happened now."""
+        rows = _rows(view, (one.item_id for one in events))
+        types = np.asarray([self._types.get(one.type, 0) for one in events], np.int64)
+        values = np.asarray([np.nan if one.value is None else one.value for one in events], np.float32)
+        times = np.asarray([now if one.timestamp is None else one.timestamp for one in events], np.float64)
+        history, known = History(rows, types, values, times), (rows != NO_ROW) & (types > 0)
+        return history if known.all() else _picked(history, known)
+
+    def _bundle_row(self, user: UserInput) -> int:
+        """The user's row in the bundle, NO_ROW when it has none or must not be used any more."""
+        if user.user_id is None or user.state.erased:
+            return NO_ROW
+        return self._bundle.users.row(user.user_id)
+
+    def _seen(self, history: History) -> NDArray[np.int64]:
+        return history.rows[np.isin(history.types, self._seen_types)] if len(self._seen_types) else history.rows
+
+    def _profile(self, row: int, user: UserInput) -> NDArray[np.int32]:
+        """The profile put at run time, else the bundle's: a PUT replaces, what it leaves out is unknown."""
+        if user.state.profile is not None or row == NO_ROW or user.away:
+            return self._bundle.spec.profile_ids(user.state.profile or {})
+        profile: NDArray[np.int32] = self._bundle.array("user_features/profile.npy")[row]
+        return profile
+
+
+def joined(trained: History, newer: History) -> History:
+    """The bundle's history with the state's events; what both hold (same item, type and time) counts once."""
+    if not len(trained) or not len(newer):
+        return newer if len(newer) else trained
+    last = trained.times[-1]
+    if np.isnan(last) or newer.times[0] > last:  # the usual case: everything in the state came after training
+        return trained.then(newer)
+    known = set(zip(trained.rows.tolist(), trained.types.tolist(), trained.times.tolist(), strict=True))
+    keys = zip(newer.rows.tolist(), newer.types.tolist(), newer.times.tolist(), strict=True)
+    fresh = np.asarray([key not in known for key in keys])
+    return in_order(trained.then(_picked(newer, fresh)))
+
+
+def in_order(history: History) -> History:
+    """A history put in order of time, ties as they stand."""
+    order = np.argsort(history.times, kind="stable")
+    return _picked(history, order)
+
+
+def before(history: History, now: float) -> History:
+    """What of a history lies strictly before `now`; all of it when either has no time."""
+    if np.isnan(now):
+        return history
+    early = ~(history.times >= now)
+    return history if early.all() else _picked(history, early)
+
+
+def _picked(history: History, which: NDArray[np.bool_] | NDArray[np.int64]) -> History:
+    return History(history.rows[which], history.types[which], history.values[which], history.times[which])
+
+
+def _rows(view: View, item_ids: Iterable[str]) -> NDArray[np.int64]:
+    return np.asarray([view.row(item_id) for item_id in item_ids], np.int64)
