@@ -1,7 +1,7 @@
 """A tiny real bundle whose answers can be worked out by hand, for tests of the bundle and of the index.
 
 Its graphs are linear: item_vector = id table[item_id] + text @ P + graph (graph_dim is D), where P keeps the first D
-columns; user_vector = mean of the history's vectors; the text encoder looks words up in a table and normalises the mean.
+columns; user_vector = mean of the vectors in the history; the text encoder averages rows of a word table.
 """
 
 from collections.abc import Mapping, Sequence
