@@ -22,12 +22,13 @@ Rows: TypeAlias = NDArray[np.int64] | NDArray[np.bool_] | slice
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Rows of the interaction tables, sorted by time, then order; n rows, X' context columns, T pair tasks.
+    """Rows of the interaction tables, sorted by time, order column, file; n rows, X' context columns, T pair tasks.
 
     user, item int64 [n] (rows of the id maps) · type int64 [n] (event type id ≥ 1; 0 in `Dataset.impressions`) · value
-    float32 [n] (NaN: none) · time float64 [n] (epoch seconds, NaN: untimed) · order int64 [n] (breaks ties of time: the
-    order column, else the row's place in its file) · context int64 [n, X'] (position in `Dataset.context_values`, −1
-    missing) · labels float32 [n, T] (NaN: unlabelled) · split int8 [n] (TRAIN, VALID, TEST).
+    float32 [n] (NaN: none) · time float64 [n] (epoch seconds, NaN: untimed) · order int64 [n] (ascending; place among
+    all rows, impressions included, so that the two compare) · context int64 [n, X'] (position in
+    `Dataset.context_values`, −1 missing) · labels float32 [n, T] (NaN: unlabelled) · split int8 [n]
+    (TRAIN, VALID, TEST).
     """
 
     user: NDArray[np.int64]
