@@ -101,6 +101,10 @@ class Engine:
         self.live.cover(asked.view)
         return asked
 
+    def vector_of(self, user: UserInput, request: RecommendRequest) -> NDArray[np.float32]:
+        """A user's vector, float32 [D]."""
+        return self.user_vector(self.read(user, request)).values
+
     def user_vector(self, asked: Asked) -> UserVector:
         """The cached vector when it answers for this very history, profile and context, else a new one."""
         stamp = stamp_of(self.bundle, asked)

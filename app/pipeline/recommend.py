@@ -11,6 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter, time
 from uuid import uuid4
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.pipeline.answer import Answer
 from app.pipeline.aside import Aside, NewVector
 from app.pipeline.engine import Engine
@@ -51,6 +54,11 @@ class Recommender:
         )
         self._leave(request, user, ranked, answer)
         return answer
+
+    async def user_vector(self, user: UserInput) -> NDArray[np.float32]:
+        """A user's vector as of now, float32 [D]."""
+        request, loop = RecommendRequest(user_id=user.user_id), asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.engine.vector_of, user, request)
 
     def learn(self, events: Sequence[Event]) -> None:
         """Count events of the stream, between two requests."""

@@ -1,0 +1,33 @@
+"""The one place that picks concrete things: which store, which index, which pipeline."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from app.live_bundle import LiveBundle
+from app.pipeline.engine import Engine
+from app.pipeline.recommend import Recommender
+from app.pipeline.settings import EngineSettings
+from app.service import Service, Store
+from app.settings import Settings
+from index.catalogue import LiveCatalogue
+from index.encode import ItemEncoder
+from index.users import UserIndex
+from model.bundle import open_bundle
+from model.features.sessions import chosen_device
+
+
+def build_service(settings: Settings, store: Store) -> Service:
+    """A service over a store; it opens its bundle when it starts."""
+    return Service(settings, store, partial(open_live, settings=settings, store=store))
+
+
+def open_live(path: Path, settings: Settings, store: Store) -> LiveBundle:
+    """Verify and open a bundle and everything that serves it; raises BundleError by the name of the file at fault."""
+    bundle, device = open_bundle(path), chosen_device(settings.device)
+    catalogue = LiveCatalogue(bundle, device)
+    told = EngineSettings.of_bundle(bundle, device)
+    engine = Engine(bundle, catalogue, settings=replace(told, timeout_ms=told.timeout_ms or settings.timeout_ms))
+    return LiveBundle(
+        bundle, catalogue, ItemEncoder(bundle, device), UserIndex(bundle, device), Recommender(engine, store)
+    )

@@ -1,0 +1,128 @@
+"""POST /recommend: the request of the wire to the pipeline, its answer back as bytes."""
+
+import orjson
+
+from app.auth import READERS
+from app.pipeline.answer import Answer, AnsweredItem
+from app.pipeline.request import RecommendRequest, SessionEvent
+from app.problems import invalid_field
+from app.routes.endpoint import Call, Operation, Reply
+from app.wire import PastEvent, RecommendAnswer, RecommendBody
+
+EXAMPLES = {
+    "a known user": {"user_id": "42", "n": 3},
+    "an anonymous session": {
+        "session_id": "s-1",
+        "n": 3,
+        "history": [{"item_id": "50", "type": "rating", "value": 5}],
+        "context": {"hour": 20},
+    },
+    "everything": {
+        "user_id": "42",
+        "n": 10,
+        "query": "space opera",
+        "filter": {"include": {"genres": ["Comedy", "Sci-Fi"]}, "exclude": {"release_year": [{"max": 1970}]}},
+        "exclude_items": ["181"],
+        "exclude_seen": True,
+        "task_weights": {"interest": 1.0, "like": 2.0},
+        "diversity": 0.3,
+        "explain": True,
+        "timeout_ms": 50,
+    },
+}
+EXAMPLE = {
+    "recommendation_id": "0197f2c3a1b27e5b8f0d3a6c9e4b1d20",
+    "bundle": "20261124-1612-3f9a",
+    "items": [
+        {
+            "item_id": "172",
+            "score": 0.81,
+            "task_scores": {"interest": 0.74, "like": 0.88},
+            "channels": ["tower", "cooccurrence"],
+        }
+    ],
+    "fallback": None,
+    "degraded": False,
+    "took_ms": 2.1,
+}
+
+
+async def recommend(call: Call[RecommendBody]) -> Reply:
+    """Rank items for a user, a session or nobody in particular; an unknown user is no error."""
+    service, asked = call.service, call.asked
+    _check_target(asked)
+    made = await service.live.recommender.recommend(to_request(asked))
+    service.metrics.answered(made.fallback, made.degraded)
+    return Reply(to_bytes(made))
+
+
+def _check_target(asked: RecommendBody) -> None:
+    if asked.target != "item":
+        raise invalid_field("target", asked.target, "'item': this release recommends items only")
+    if asked.scene is not None:
+        raise invalid_field("scene", asked.scene, "no scene: this release recommends from the whole catalogue")
+
+
+def to_request(asked: RecommendBody) -> RecommendRequest:
+    """The pipeline's request."""
+    return RecommendRequest(
+        user_id=asked.user_id,
+        session_id=asked.session_id,
+        n=asked.n,
+        context=asked.context,
+        history=[_past(one) for one in asked.history],
+        query=asked.query,
+        include=asked.filter.include,
+        exclude=asked.filter.exclude,
+        exclude_items=asked.exclude_items,
+        exclude_seen=asked.exclude_seen,
+        task_weights=asked.task_weights,
+        diversity=asked.diversity,
+        explain=asked.explain,
+        timeout_ms=asked.timeout_ms,
+    )
+
+
+def _past(event: PastEvent) -> SessionEvent:
+    return SessionEvent(event.item_id, event.type, event.value, event.timestamp)
+
+
+def to_bytes(answer: Answer) -> bytes:
+    """The answer as JSON."""
+    return orjson.dumps(
+        {
+            "recommendation_id": answer.recommendation_id,
+            "bundle": answer.bundle,
+            "items": [_item(one) for one in answer.items],
+            "fallback": answer.fallback,
+            "degraded": answer.degraded,
+            "took_ms": answer.took_ms,
+        }
+    )
+
+
+def _item(item: AnsweredItem) -> dict[str, object]:
+    shape: dict[str, object] = {
+        "item_id": item.item_id,
+        "score": item.score,
+        "task_scores": item.task_scores,
+        "channels": item.channels,
+    }
+    if item.reasons is not None:
+        shape["reasons"] = item.reasons  # orjson writes dataclasses
+    return shape
+
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/recommend",
+        recommend,
+        RecommendBody,
+        RecommendAnswer,
+        READERS,
+        "Recommend items",
+        examples=EXAMPLES,
+        example=EXAMPLE,
+    ),
+)
