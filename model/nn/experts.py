@@ -49,7 +49,8 @@ class SharedBottom(Experts):
 
     def forward(self, readings: Readings) -> Tensor:
         """The same vector for every task, [B, C, T, output]."""
-        shared = self.second(readings["experts"].relu()).relu().unsqueeze(-2)
+        made: Tensor = self.second(readings["experts"].relu())
+        shared = made.relu().unsqueeze(-2)
         return shared.expand(*shared.shape[:-2], len(self.keys), self.output)
 
 
@@ -69,8 +70,8 @@ class MMoE(Experts):
 
     def forward(self, readings: Readings) -> Tensor:
         """Experts' outputs mixed for each task, [B, C, T, output]."""
-        first = readings["experts"].relu().unflatten(-1, (self.count, -1))
-        return self.gates(readings) @ self.second(first).relu()
+        made: Tensor = self.second(_split(readings["experts"], self.count))
+        return self.gates(readings) @ made.relu()
 
 
 class PLE(Experts):
@@ -131,4 +132,5 @@ def make_experts(tasks: Sequence[str], settings: NetSettings) -> Experts:
 
 
 def _split(x: Tensor, count: int) -> Tensor:
-    return x.relu().unflatten(-1, (count, -1))
+    """Rectified readings [..., count · width] → [..., count, width]."""
+    return torch.unflatten(x.relu(), -1, (count, -1))

@@ -22,7 +22,8 @@ class IdBag(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Ids int64 [..., A] → [..., width]."""
         mask = (ids > 0).to(self.table.weight.dtype).unsqueeze(-1)
-        return (self.table(ids) * mask).sum(-2) / mask.sum(-2).clamp(min=1.0)
+        mean: Tensor = (self.table(ids) * mask).sum(-2) / mask.sum(-2).clamp(min=1.0)
+        return mean
 
 
 class EventEmbedding(nn.Module):
@@ -41,7 +42,8 @@ class EventEmbedding(nn.Module):
     def forward(self, vectors: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> Tensor:
         """Vectors [B, L, D], types int64 [B, L], values [B, L] in [0, 1], gaps int64 [B, L] → [B, L, D]."""
         liking = (values - 0.5).unsqueeze(-1) * self.value(types)
-        return vectors * self.scale + self.kind(types) + self.gap(gaps) + liking
+        told: Tensor = vectors * self.scale + self.kind(types) + self.gap(gaps) + liking
+        return told
 
 
 class MomentEmbedding(nn.Module):
@@ -60,8 +62,8 @@ class MomentEmbedding(nn.Module):
 
     def forward(self, profile: Tensor, context: Tensor) -> Tensor:
         """Profile int64 [B, P], context int64 [B, ..., X] → [B, ..., D]."""
-        asked = self.context(context + self.offsets).sum(-2) * self.use_context
-        bag = self.profile(profile)
+        asked: Tensor = self.context(context + self.offsets).sum(-2) * self.use_context
+        bag: Tensor = self.profile(profile)
         return asked + (bag.unsqueeze(1) if asked.dim() == 3 else bag)
 
 
@@ -108,13 +110,20 @@ class SplitLinear(nn.Module):
         """User [B, U], query [B, D], candidates and attention [B, C, D], features [B, C, F] → name: [B, C, width]."""
         weight = torch.cat([self.weights[name] for name in self.widths])
         bias = torch.cat([self.biases[name] for name in self.widths])
-        of_user, of_candidate, of_cross, of_attention, of_features = weight.split(self.sizes, dim=1)
+        of_user, of_candidate, of_cross, of_attention, of_features = torch.split(weight, self.sizes, dim=1)
         folded = (of_candidate + of_cross * query.unsqueeze(1)) * self.scale  # [B, out, D]
         once = nn.functional.linear(user, of_user, bias).unsqueeze(1)
         rest = torch.cat([of_attention, of_features], dim=1)
         each = nn.functional.linear(torch.cat([attention, features], dim=-1), rest)
         made = candidates @ folded.transpose(1, 2) + each + once
-        return dict(zip(self.widths, made.split(list(self.widths.values()), dim=-1), strict=True))
+        return dict(zip(self.widths, torch.split(made, list(self.widths.values()), dim=-1), strict=True))
+
+
+def narrow_net(inputs: int, dim: int) -> nn.Sequential:
+    """A two-layer net inputs → 2·dim → dim whose output starts near zero: a correction to what stands beside it."""
+    last = nn.Linear(2 * dim, dim, bias=False)
+    nn.init.normal_(last.weight, std=0.01)
+    return nn.Sequential(nn.Linear(inputs, 2 * dim), nn.GELU(), last)
 
 
 def task_key(name: str) -> str:

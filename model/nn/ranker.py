@@ -33,10 +33,13 @@ class TargetAttention(nn.Module):
         """Candidates [B, C, D] over a history [B, L, …] → [B, C, D]."""
         events = self.norm(self.events(vectors, types, values, gaps))
         events = torch.cat([events, self.nothing.expand(events.shape[0], 1, -1)], dim=1)
-        keys = self.key(events).unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1)  # [B, H, D, L+1]
+        keys = self._by_head(self.key(events)).transpose(2, 3)  # [B, H, D, L+1]
         scores = candidates.unsqueeze(1) @ keys + self._bias(types).unsqueeze(2)
-        read = scores.softmax(-1) @ self.value(events).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        read = scores.softmax(-1) @ self._by_head(self.value(events))
         return read.transpose(1, 2).flatten(2)
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)  # [B, H, L+1, width]
 
     def _bias(self, types: Tensor) -> Tensor:
         """Bias [B, H, L+1]: of the distance from the newest event, -inf on padding, 0 for `nothing`."""
@@ -87,7 +90,8 @@ class Ranker(nn.Module):
         events = (history_vectors, history_types, history_values, history_gaps)
         features = self.candidate_norm(candidate_features)
         readings = self._readings(user_vector, events, profile, context, user_features, candidate_vectors, features)
-        return self.heads(self.experts(readings), features)
+        raw: Tensor = self.heads(self.experts(readings), features)
+        return raw
 
     def forward(
         self,
@@ -105,7 +109,8 @@ class Ranker(nn.Module):
         """Logits and values [B, C, T] as ranker.onnx gives them: `raw`, read by kind of task."""
         events = (history_vectors, history_types, history_values, history_gaps)
         rest = (profile, context, user_features, candidate_vectors, candidate_features)
-        return self.values(self.raw(user_vector, *events, *rest))
+        values: Tensor = self.values(self.raw(user_vector, *events, *rest))
+        return values
 
     def _readings(
         self,
@@ -122,4 +127,6 @@ class Ranker(nn.Module):
         state = self.state(known)
         attention = self.attention(candidates, *events) * self.sequence
         user = torch.cat([user_vector, state], dim=-1)
-        return self.first(user, user_vector + self.query(state), candidates, attention, features)
+        query = user_vector + self.query(state)
+        readings: dict[str, Tensor] = self.first(user, query, candidates, attention, features)
+        return readings

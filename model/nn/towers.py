@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from model.features.spec import FeatureSpec
-from model.nn.layers import EventEmbedding, IdBag, MomentEmbedding
+from model.nn.layers import EventEmbedding, IdBag, MomentEmbedding, narrow_net
 from model.nn.settings import NetSettings
 
 
@@ -22,10 +22,9 @@ class ItemTower(nn.Module):
         self.read_text = nn.Linear(spec.text_dim, dim, bias=False)
         self.read_attributes = IdBag(spec.attribute_vocabulary, dim)
         self.read_graph = nn.Linear(spec.graph_dim, dim, bias=False)
-        self.mix = nn.Sequential(nn.Linear(3 * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim, bias=False))
+        self.mix = narrow_net(3 * dim, dim)
         self.switches = tuple(float(on) for on in (settings.text, settings.attributes, settings.graph))
         nn.init.normal_(self.id.weight, std=dim**-0.5)
-        nn.init.normal_(self.mix[2].weight, std=0.01)
         self.start_ids(torch.empty(0, dim))
 
     def start_ids(self, vectors: Tensor) -> None:
@@ -36,12 +35,13 @@ class ItemTower(nn.Module):
 
     def forward(self, item_id: Tensor, text: Tensor, attributes: Tensor, graph: Tensor) -> Tensor:
         """item_id int64 [...], text [..., text_dim], attributes int64 [..., A], graph [..., graph_dim] → [..., D]."""
-        return self.id(item_id) + self.content(text, attributes, graph)
+        known: Tensor = self.id(item_id)
+        return known + self.content(text, attributes, graph)
 
     def content(self, text: Tensor, attributes: Tensor, graph: Tensor) -> Tensor:
         """The vector's part that needs no interactions; shapes as in `forward`."""
         read = (self.read_text(text), self.read_attributes(attributes), self.read_graph(graph))
-        parts = [part * switch for part, switch in zip(read, self.switches, strict=True)]
+        parts: list[Tensor] = [part * switch for part, switch in zip(read, self.switches, strict=True)]
         mixed: Tensor = self.mix(torch.cat(parts, dim=-1))
         return parts[0] + parts[1] + parts[2] + mixed
 
@@ -64,9 +64,8 @@ class UserTower(nn.Module):
         self.blocks = nn.ModuleList(Block(dim, spec.history_length, settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(dim)
         self.moment = MomentEmbedding(spec, settings.context)
-        self.fuse = nn.Sequential(nn.Linear(2 * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.fuse = narrow_net(2 * dim, dim)
         self.sequence = settings.sequence
-        nn.init.normal_(self.fuse[2].weight, std=0.01)
 
     def forward(
         self,
@@ -157,12 +156,13 @@ class Block(nn.Module):
         return fed
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, H, n, D/H]
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)  # [B, H, n, D/H]
 
     def _bias(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Bias [H, queries, keys] of each head by distance; place 0 is the begin token, as far as it may be."""
         distance = (queries[:, None] - keys).clamp(0, self.reach - 1)
-        return self.distance(torch.where(keys == 0, self.reach, distance)).permute(2, 0, 1)
+        bias: Tensor = self.distance(torch.where(keys == 0, self.reach, distance))
+        return bias.permute(2, 0, 1)
 
 
 def visible(real: Tensor) -> Tensor:
