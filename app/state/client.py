@@ -1,0 +1,92 @@
+"""Commands and scripts to one Redis, whatever its kind; every failure becomes a StateError with the next move."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, OutOfMemoryError, RedisError
+
+from app.state.scripts import DIGESTS, SOURCES
+from app.state.urls import AnyRedis
+from model.errors import StateError
+
+Words: TypeAlias = tuple[Any, ...]  # one command: name, keys and arguments
+FAILURES = (RedisError, OSError, asyncio.TimeoutError)
+
+
+def script(source: str, keys: Sequence[str], *arguments: str | bytes | int | float) -> Words:
+    """The command that runs one of the scripts."""
+    return ("EVALSHA", DIGESTS[source], len(keys), *keys, *arguments)
+
+
+class Client:
+    """A thin layer over redis-py: single commands, many at once, scripts that load themselves."""
+
+    def __init__(self, redis: AnyRedis) -> None:
+        self._redis = redis
+        self.cluster = isinstance(redis, RedisCluster)
+
+    async def one(self, words: Words) -> Any:
+        """The reply to one command."""
+        try:
+            return await self._redis.execute_command(*words)
+        except NoScriptError:
+            return await self.one(_with_source(words))
+        except FAILURES as error:
+            raise state_error(error) from error
+
+    async def everywhere(self, words: Words) -> list[Any]:
+        """The replies of every primary node to one command."""
+        if not isinstance(self._redis, RedisCluster):
+            return [await self.one(words)]
+        try:
+            await self._redis.initialize()
+            return [
+                await self._redis.execute_command(*words, target_nodes=node) for node in self._redis.get_primaries()
+            ]
+        except FAILURES as error:
+            raise state_error(error) from error
+
+    async def many(self, calls: Sequence[Words]) -> list[Any]:
+        """The replies to many commands, sent together; not a transaction. The first failure of any is raised."""
+        replies = await self._send(calls)
+        unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            again = await self._send([_with_source(calls[place]) for place in unknown])
+            for place, reply in zip(unknown, again, strict=True):
+                replies[place] = reply
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise state_error(reply) from reply
+        return replies
+
+    async def _send(self, calls: Sequence[Words]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for words in calls:
+            pipeline.execute_command(*words)
+        try:
+            return list(await pipeline.execute(raise_on_error=False))
+        except FAILURES as error:
+            raise state_error(error) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._redis.aclose()
+
+
+def _with_source(words: Words) -> Words:
+    """The same script call with its text: a server that restarted or took over has forgotten the digest."""
+    return ("EVAL", SOURCES[words[1]], *words[2:])
+
+
+def state_error(error: Exception) -> StateError:
+    """The StateError for a failure of Redis: full, refused, or away."""
+    found = f"{type(error).__name__}: {error}"
+    if isinstance(error, OutOfMemoryError):
+        move = "it is full: raise its maxmemory, or make room with `polyrank events export`"
+    elif isinstance(error, AuthenticationError | NoPermissionError):
+        move = "check user and password in POLYRANK_REDIS_URL and what that user may do"
+    else:
+        move = "see that it runs and can be reached, then send this again"
+    return StateError("state store", found, move)

@@ -1,0 +1,111 @@
+"""From a URL to a client: one Redis, a Sentinel's primary, or a Cluster."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from model.errors import StateError
+
+KINDS = "redis:// rediss:// unix:// redis+sentinel:// rediss+sentinel:// redis+cluster:// rediss+cluster://"
+SYNCED = "synced"  # unix://…?synced=1: whoever started this Valkey syncs its append-only file every second
+CONNECTIONS = 64
+AnyRedis = Redis | RedisCluster
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A URL taken apart; `parts` are host and port of each node."""
+
+    kind: str
+    nodes: tuple[tuple[str, int], ...]
+    path: tuple[str, ...]
+    login: dict[str, str]
+    options: dict[str, str]
+
+
+def connect(url: str, timeout_s: float = 1.0) -> AnyRedis:
+    """A client for `url` that connects when first used; StateError when the URL is none of KINDS."""
+    kind = urlsplit(url).scheme
+    if kind in ("redis", "rediss", "unix"):
+        return _single(url, timeout_s)
+    if kind.partition("+")[2] in ("sentinel", "cluster") and kind.startswith(("redis+", "rediss+")):
+        address = parse(url)
+        return (_sentinel if "sentinel" in kind else _cluster)(address, timeout_s)
+    raise StateError("POLYRANK_REDIS_URL", f"{kind}://…", f"give one of {KINDS}")
+
+
+def is_synced(url: str) -> bool:
+    """Whether the URL says that the append-only file is synced every second from outside."""
+    return dict(parse_qsl(urlsplit(url).query)).get(SYNCED) == "1"
+
+
+def _common(timeout_s: float) -> dict[str, Any]:
+    """Connection settings; one retry at once mends a connection gone stale, more would only delay the answer."""
+    return {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 1),
+        "protocol": 2,
+    }
+
+
+def _single(url: str, timeout_s: float) -> Redis:
+    parts = urlsplit(url)
+    query = "&".join(part for part in parts.query.split("&") if not part.startswith(f"{SYNCED}="))
+    bare = urlunsplit(parts._replace(query=query))
+    try:
+        pool = BlockingConnectionPool.from_url(
+            bare, max_connections=CONNECTIONS, timeout=timeout_s, **_common(timeout_s)
+        )
+    except ValueError as error:
+        raise StateError("POLYRANK_REDIS_URL", str(error), f"give one of {KINDS}") from None
+    return Redis(connection_pool=pool)
+
+
+def parse(url: str) -> Address:
+    """Take `kind://user:password@host:port,host:port/path?options` apart; StateError without a host."""
+    parts = urlsplit(url)
+    account, _, hosts = parts.netloc.rpartition("@")
+    name, _, password = account.partition(":")
+    login = {key: unquote(text) for key, text in (("username", name), ("password", password)) if text}
+    default = 26379 if "sentinel" in parts.scheme else 6379
+    nodes = tuple(_node(host, default) for host in hosts.split(",") if host)
+    if not nodes:
+        raise StateError("POLYRANK_REDIS_URL", f"{parts.scheme}:// without a host", "name host:port,host:port")
+    path = tuple(part for part in parts.path.split("/") if part)
+    return Address(parts.scheme, nodes, path, login, dict(parse_qsl(parts.query)))
+
+
+def _node(text: str, default: int) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):  # an IPv6 address in brackets has colons of its own
+        return text.strip("[]"), default
+    if not port.isdecimal():
+        raise StateError("POLYRANK_REDIS_URL", f"port {port!r}", "name host:port,host:port")
+    return host.strip("[]"), int(port)
+
+
+def _sentinel(address: Address, timeout_s: float) -> Redis:
+    """The primary that Sentinels know under the name in the path; `?sentinel_password=` is for the Sentinels."""
+    if not address.path:
+        raise StateError("POLYRANK_REDIS_URL", f"{address.kind}:// without a name", "end it with /NAME or /NAME/DB")
+    common: dict[str, Any] = _common(timeout_s) | ({"ssl": True} if address.kind.startswith("rediss") else {})
+    login = {name.removeprefix("sentinel_"): text for name, text in address.options.items()}
+    watch: Any = Sentinel  # its signature is not annotated
+    watchers = watch(list(address.nodes), sentinel_kwargs={**common, **login})
+    db = int(address.path[1]) if len(address.path) > 1 else 0
+    primary: Redis = watchers.master_for(address.path[0], db=db, **common, **address.login)
+    return primary
+
+
+def _cluster(address: Address, timeout_s: float) -> RedisCluster:
+    nodes = [ClusterNode(host, port) for host, port in address.nodes]
+    common: dict[str, Any] = _common(timeout_s) | address.login
+    return RedisCluster(
+        startup_nodes=nodes, ssl=address.kind.startswith("rediss"), max_connections=CONNECTIONS, **common
+    )
