@@ -1,5 +1,6 @@
 """dataset.toml as frozen, cross-checked records."""
 
+from model.config.changes import parse_changes
 from model.config.recipe import Recipe, expand
 from model.config.serving import Serving
 from model.config.tables import (
@@ -42,4 +43,5 @@ __all__ = [
     "Training",
     "Users",
     "expand",
+    "parse_changes",
 ]

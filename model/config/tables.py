@@ -17,12 +17,15 @@ class FileTable(Section):
     """A Parquet, CSV or TSV file (also .gz).
 
     `path` is relative to `--data DIR`, else to the recipe's `data`, else to the recipe's folder; `${VARIABLE}` is read
-    from the environment. `separator` is guessed from the suffix; `columns` names those of a file without a header line.
+    from the environment. `separator` is guessed from the suffix; `columns` names those of a file without a header line;
+    `quotes = false` reads quotation marks as text.
     """
 
     path: Name
     separator: str | None = Field(default=None, min_length=1, max_length=1)
     columns: tuple[Name, ...] = ()
+    quotes: bool = True
+    encoding: Name = "utf-8"
 
 
 class EventColumn(Section):

@@ -13,9 +13,9 @@ from model.data.interactions import Rows
 from model.data.labels import look_ahead
 from model.data.log import MISSING, Log
 from model.data.split import split_rows
-from model.data.values import Coded
+from model.data.values import rows_of
 from model.errors import DataError
-from model.ids import NO_ROW, IdMap
+from model.ids import IdMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def assemble(recipe: Recipe, tables: Sequence[Rows], items: IdMap, users: IdMap)
         raise DataError("interactions", "no usable row", "correct the columns of the recipe or the tables")
     sort = _sorted(time, order)
     user, item, kind = (
-        np.concatenate([_rows_of(known, getattr(rows, name)) for rows in tables])[sort]
+        np.concatenate([rows_of(known, getattr(rows, name)) for rows in tables])[sort]
         for name, known in (("user", users), ("item", items), ("kind", IdMap(event_types)))
     )
     split = split_rows(recipe.split, user, time[sort], kind >= 0, part[sort])
@@ -104,9 +104,4 @@ def _context_rows(known: IdMap, rows: Rows, name: str) -> NDArray[np.int64]:
     """One table's codes of a context column, MISSING where the table has none."""
     if name not in rows.context:
         return np.full(len(rows.time), MISSING, np.int64)
-    return _rows_of(known, rows.context[name])
-
-
-def _rows_of(known: IdMap, ids: Coded) -> NDArray[np.int64]:
-    """Codes as rows of an id map, NO_ROW for missing."""
-    return np.asarray([*known.rows(ids.values), NO_ROW], np.int64)[ids.codes]
+    return rows_of(known, rows.context[name])

@@ -20,12 +20,6 @@ def found(name: str, table: str, bad: NDArray[np.bool_], shown: Shown, move: str
     return [Finding(name, table, len(rows), len(bad), examples, move)] if len(rows) else []
 
 
-def listed(name: str, table: str, things: Sequence[object], of: int, move: str) -> list[Finding]:
-    """One finding about things that are no rows, none when there are none."""
-    examples = tuple(str(thing) for thing in things[:EXAMPLES])
-    return [Finding(name, table, len(things), of, examples, move)] if things else []
-
-
 def bad_ids(values: Sequence[str]) -> NDArray[np.bool_]:
     """Which texts cannot be ids, bool [n + 1]: the last one stands for missing, so that codes of −1 read it."""
     return np.asarray([*(not _is_id(value) for value in values), True], bool)

@@ -7,14 +7,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model.config import EntityLink, Graph, Recipe
-from model.data.findings import found, listed
+from model.data.findings import found
 from model.data.interactions import PART_NAMES
 from model.data.log import TRAIN, Finding, KnowledgeGraph, Links
 from model.data.tables import Table, open_table
-from model.data.values import Coded, coded
+from model.data.values import Coded, coded, rows_of
 from model.ids import NO_ROW, IdMap
 
-UNKNOWN_ENTITY = "correct the link table, or leave these links out of it (they are ignored)"
+UNKNOWN = "correct the link table or its map, or leave these links out of it (they are ignored)"
 
 
 def read_graph(recipe: Recipe, items: IdMap, data_dir: Path | None) -> tuple[KnowledgeGraph | None, list[Finding]]:
@@ -25,8 +25,7 @@ def read_graph(recipe: Recipe, items: IdMap, data_dir: Path | None) -> tuple[Kno
     table = open_table(recipe, declared, data_dir)
     head, relation, tail, findings = _triples(table, declared)
     names = IdMap(dict.fromkeys([*head.values, *tail.values]))
-    translate = [np.asarray(names.rows(ids.values), np.int64)[ids.codes] for ids in (head, tail)]
-    triples = np.stack([translate[0], relation.codes, translate[1]], axis=1)
+    triples = np.stack([rows_of(names, head), relation.codes, rows_of(names, tail)], axis=1)
     item_entity, more = _item_entities(recipe, declared.link, items, names, data_dir)
     return KnowledgeGraph(tuple(names.names), relation.values, triples, item_entity), findings + more
 
@@ -50,35 +49,36 @@ def _item_entities(
     """Each item's entity, int64 [N], NO_ROW where it has none; without a link table the one of the same name."""
     if link is None:
         return np.asarray(entities.rows(items.names), np.int64), []
-    table = open_table(recipe, link, data_dir)
-    table.require([link.item, link.entity])
-    frame = table.read([link.item, link.entity], [link.item, link.entity])
-    item, entity = coded(frame[link.item]), coded(frame[link.entity])
-    item, findings = _translated(recipe, link, item, data_dir)
-    rows = np.asarray([*items.rows(item.values), NO_ROW], np.int64)[item.codes]
-    places = np.asarray([*entities.rows(entity.values), NO_ROW], np.int64)[entity.codes]
-    findings += found("links to unknown items", table.name, (rows < 0) & (item.codes >= 0), item.objects(), "ignored")
-    findings += found("links to unknown entities", table.name, places < 0, entity.objects(), UNKNOWN_ENTITY)
+    item, entity, findings = _link_rows(recipe, link, data_dir)
+    rows, places = rows_of(items, item), rows_of(entities, entity)
+    findings += found("links to unknown items", link.path, rows < 0, item.objects(), UNKNOWN)
+    findings += found("links to unknown entities", link.path, places < 0, entity.objects(), UNKNOWN)
     good = (rows >= 0) & (places >= 0)
     made = np.full(len(items), NO_ROW, np.int64)
     made[rows[good][::-1]] = places[good][::-1]  # an item linked twice keeps its first entity
     return made, findings
 
 
-def _translated(recipe: Recipe, link: EntityLink, item: Coded, data_dir: Path | None) -> tuple[Coded, list[Finding]]:
-    """Item ids of the link table in the catalogue's words, where the recipe declares a map."""
+def _link_rows(recipe: Recipe, link: EntityLink, data_dir: Path | None) -> tuple[Coded, Coded, list[Finding]]:
+    """Item and entity of each link, the items in the catalogue's words where the recipe declares a map."""
+    item, entity = _texts(open_table(recipe, link, data_dir), [link.item, link.entity])
     if link.map is None:
-        return item, []
-    table = open_table(recipe, link.map, data_dir)
-    table.require([link.map.source, link.map.target])
-    frame = table.read([link.map.source, link.map.target], [link.map.source, link.map.target])
-    source, target = (coded(frame[name]).objects().tolist() for name in (link.map.source, link.map.target))
-    known = dict(zip(source, target, strict=True))
-    away = [value for value in item.values if value not in known]
+        return item, entity, []
+    source, target = _texts(open_table(recipe, link.map, data_dir), [link.map.source, link.map.target])
+    known = pd.DataFrame({"item": source.objects(), "ours": target.objects()})
+    links = pd.DataFrame({"item": item.objects(), "entity": entity.objects()}).merge(known, how="left", on="item")
+    away = links["ours"].isna().to_numpy()
     move = "add them to the map if they are in the catalogue (ignored)"
-    return item.renamed([known.get(value) for value in item.values]), listed(
-        "ids that the map does not hold", link.path, away, len(item.values), move
-    )
+    findings = found("links that the map does not hold", link.path, away, links["item"].to_numpy(object), move)
+    links = links[~away]
+    return coded(links["ours"]), coded(links["entity"]), findings
+
+
+def _texts(table: Table, columns: list[str]) -> list[Coded]:
+    """Columns of a table as texts."""
+    table.require(columns)
+    frame = table.read(columns, columns)
+    return [coded(frame[name]) for name in columns]
 
 
 def read_links(recipe: Recipe, users: IdMap, frame: pd.DataFrame | None) -> tuple[Links | None, list[Finding]]:
@@ -87,9 +87,7 @@ def read_links(recipe: Recipe, users: IdMap, frame: pd.DataFrame | None) -> tupl
     if declared is None or frame is None:
         return None, []
     source, target = coded(frame[declared.source]), coded(frame[declared.target])
-    pairs = np.stack(
-        [np.asarray([*users.rows(ids.values), NO_ROW], np.int64)[ids.codes] for ids in (source, target)], axis=1
-    )
+    pairs = np.stack([rows_of(users, source), rows_of(users, target)], axis=1)
     bad = (pairs < 0).any(1) | (pairs[:, 0] == pairs[:, 1])
     findings = found("bad links", declared.path, bad, source.objects(), "link two different users (rows are left out)")
     split = _link_parts(frame, declared.split)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from model.data.log import MISSING
 from model.features.spec import plain
 from model.features.truth import Column
+from model.ids import NO_ROW, IdMap
 
 AnySeries: TypeAlias = "pd.Series[Any]"
 UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))  # epochs above the first are in ns, µs, ms; others in seconds
@@ -37,6 +38,11 @@ class Coded:
     def objects(self) -> NDArray[np.object_]:
         """The texts themselves, None for missing."""
         return np.asarray([*self.values, None], object)[self.codes]
+
+
+def rows_of(known: IdMap, ids: Coded) -> NDArray[np.int64]:
+    """Texts as rows of an id map, int64 [n], NO_ROW for missing and unknown ones."""
+    return np.asarray([*known.rows(ids.values), NO_ROW], np.int64)[ids.codes]
 
 
 def coded(series: AnySeries) -> Coded:
