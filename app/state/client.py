@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from redis.asyncio import RedisCluster
+from redis.asyncio import Redis, RedisCluster, SentinelConnectionPool
 from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, OutOfMemoryError, RedisError
 
 from app.state.scripts import DIGESTS, SOURCES
@@ -73,6 +73,14 @@ class Client:
     async def close(self) -> None:
         """Close all connections."""
         await self._redis.aclose()
+        for watcher in _sentinels(self._redis):
+            await watcher.aclose()
+
+
+def _sentinels(client: AnyRedis) -> list[Redis]:
+    """The clients of the Sentinels that a client of their primary asks; it does not close them itself."""
+    pool = None if isinstance(client, RedisCluster) else client.connection_pool
+    return list(pool.sentinel_manager.sentinels) if isinstance(pool, SentinelConnectionPool) else []
 
 
 def _with_source(words: Words) -> Words:

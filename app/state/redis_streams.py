@@ -119,12 +119,11 @@ class RedisStreams:
         """Make this consumer the owner of what others claimed and never confirmed."""
         taken = await self.claimed_elsewhere(kind, consumer)
         for name in streams(kind):
-            cursor: bytes | str = BEGINNING
-            while cursor not in (b"0-0", None):
-                reply = await self._client.one(
-                    ("XAUTOCLAIM", name, GROUP, consumer, 0, cursor, "COUNT", PAGE, "JUSTID")
-                )
-                cursor = reply[0]
+            cursor, done = BEGINNING, False
+            while not done:
+                reply = await self._client.one(("XAUTOCLAIM", name, GROUP, consumer, 0, cursor, "COUNT", PAGE))
+                cursor = reply[0].decode()
+                done = cursor == BEGINNING
         return taken
 
     async def trim(self, kind: str, keep_s: float) -> int:

@@ -64,7 +64,7 @@ def _single(url: str, timeout_s: float) -> Redis:
         )
     except ValueError as error:
         raise StateError("POLYRANK_REDIS_URL", str(error), f"give one of {KINDS}") from None
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # which also closes it
 
 
 def parse(url: str) -> Address:
