@@ -161,6 +161,7 @@ def show(client: Client, guest: str) -> None:
     expect(session != unknown, "the session's films changed nothing")
     feedback(client, guest, unknown)
     new_item(client, guest)
+    gone(client, guest)
 
 
 def liked(*items: str) -> list[Json]:
@@ -215,6 +216,18 @@ def new_item(client: Client, name: str) -> None:
     place = appears(lambda: client.send("POST", "/recommend", request)["items"], name, started)
     found = client.send("POST", "/recommend", request)["items"][place]
     print(f"recommended to a session of three such films: number {place + 1} of 200 after {since(started)}, as", found)
+
+
+def gone(client: Client, name: str) -> None:
+    """The new item deleted, the unknown user erased: neither is answered again."""
+    say("Afterwards: the new item deleted, the unknown user erased")
+    client.send("DELETE", f"/items/{name}")
+    request = {"history": liked(STAR_WARS, EMPIRE, JEDI), "n": 200}
+    left = [one["item_id"] for one in client.send("POST", "/recommend", request)["items"]]
+    expect(name not in left, "the deleted film was recommended")
+    print("erased:", client.send("DELETE", f"/users/{name}")["erased"])
+    export = client.send("GET", f"/users/{name}/export", allow=(404,))
+    expect("events" not in export, "the erased user still has an export")
 
 
 def appears(ask: Callable[[], list[Json]], item: str, started: float) -> int:
