@@ -4,6 +4,7 @@ An Engine belongs to one thread at a time: the counters it ranks with move on in
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +76,10 @@ class Engine:
         """The whole path of one request; raises RequestError for what does not exist or lies outside its range."""
         asked = self.read(user, request)
         vector = self.user_vector(asked)
-        evidence = self.evidence(asked, vector.values)
-        found = self._candidates(asked, vector.values, evidence)
-        values = self.values(asked, vector.values, found.rows, evidence)
-        return self._answer(asked, found, values, vector)
+        recall = ChannelRequest(asked.moment, vector.values, asked.allowed, asked.context)
+        evidence = self.evidence(recall)
+        found = self._candidates(asked, recall, evidence)
+        return self._answer(asked, found, self._values(recall, found.rows, evidence), vector)
 
     def score(self, user: UserInput, request: RecommendRequest, item_ids: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated outputs of all tasks for some items, float32 [len(item_ids), T]; RequestError for unknown ones."""
@@ -86,8 +87,8 @@ class Engine:
         rows = np.asarray([asked.view.row(one) for one in item_ids], np.int64)
         if (rows == NO_ROW).any():
             raise RequestError("item_id", item_ids[int(np.argmax(rows == NO_ROW))], "ask for items of the catalogue")
-        vector = self.user_vector(asked).values
-        return self.values(asked, vector, rows, self.evidence(asked, vector))
+        recall = ChannelRequest(asked.moment, self.user_vector(asked).values, asked.allowed, asked.context)
+        return self._values(recall, rows, self.evidence(recall))
 
     def popular(self, request: RecommendRequest) -> Ranked:
         """The cheap path: popular items by context, without state and networks; also from another thread."""
@@ -113,36 +114,33 @@ class Engine:
             return UserVector(known, stamp, keep=False)
         return UserVector(self.networks.user_vector(asked.moment, asked.view), stamp, keep=may_keep(asked))
 
-    def evidence(self, asked: Asked, vector: NDArray[np.float32]) -> Offers:
+    def evidence(self, request: ChannelRequest) -> Offers:
         """What the spec's channels offer; the ranker reads these lists whoever found the candidates."""
-        request = ChannelRequest(asked.moment, vector, asked.allowed, asked.context)
         return {channel.name: channel.offer(request) for channel in self._channels}
 
-    def values(
-        self, asked: Asked, vector: NDArray[np.float32], rows: NDArray[np.int64], evidence: Offers
-    ) -> NDArray[np.float32]:
+    def _values(self, recall: ChannelRequest, rows: NDArray[np.int64], evidence: Offers) -> NDArray[np.float32]:
         """Calibrated outputs of all tasks for rows, float32 [len(rows), T]: the one ranker call."""
         if not len(rows):
             return np.empty((0, len(self.task_names)), np.float32)
-        return self.networks.values(asked.moment, vector, rows, evidence, asked.view, self.live.counters)
+        view, counters = recall.allowed.view, self.live.counters
+        return self.networks.values(recall.moment, recall.vector, rows, evidence, view, counters)
 
-    def _candidates(self, asked: Asked, vector: NDArray[np.float32], evidence: Offers) -> Candidates:
+    def _candidates(self, asked: Asked, recall: ChannelRequest, evidence: Offers) -> Candidates:
         """Merged offers; when they do not fill the list, the tower's search fills it from all that is allowed."""
-        offers, quotas = self._offers(asked, vector, evidence), dict(self.settings.quotas)
+        offers, quotas = self._offers(asked, recall, evidence), dict(self.settings.quotas)
         limit = max(self.settings.candidates, asked.request.n)
         found = merge(offers, quotas, limit)
         if len(found) >= asked.request.n:
             return found
         quotas.pop(TOWER, None)
-        return merge({**offers, TOWER: asked.allowed.search(vector, limit)}, quotas, limit)
+        return merge({**offers, TOWER: asked.allowed.search(recall.vector, limit)}, quotas, limit)
 
-    def _offers(self, asked: Asked, vector: NDArray[np.float32], evidence: Offers) -> Offers:
+    def _offers(self, asked: Asked, recall: ChannelRequest, evidence: Offers) -> Offers:
         """Who may add candidates: a query alone; for nobody in particular popular and fresh alone; else all."""
         query = self._texts.strings([asked.query])[0]
-        request = ChannelRequest(asked.moment, vector, asked.allowed, asked.context, query)
         if query.any():
-            return {self._query.name: self._query.offer(request)}
-        cheap = {channel.name: channel.offer(request) for channel in (self._popular, self._fresh)}
+            return {self._query.name: self._query.offer(replace(recall, query=query))}
+        cheap = {channel.name: channel.offer(recall) for channel in (self._popular, self._fresh)}
         return {**evidence, **cheap} if asked.personal else cheap
 
     def _answer(self, asked: Asked, found: Candidates, values: NDArray[np.float32], vector: UserVector) -> Ranked:

@@ -16,12 +16,12 @@ class Networks:
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
         self._spec = bundle.spec
-        self._tower, self._ranker = bundle.session("user_tower", 1, device), bundle.session("ranker", 1, device)
+        self.tower, self.ranker = bundle.session("user_tower", 1, device), bundle.session("ranker", 1, device)
         self._calibration = [bundle.manifest.calibration.get(task.name) for task in bundle.spec.tasks]
 
     def user_vector(self, moment: Moment, items: ItemTable) -> NDArray[np.float32]:
         """The user's recall vector, float32 [D]."""
-        (vectors,) = self._tower.run(["user_vector"], user_tower_inputs(self._spec, moment, items))
+        (vectors,) = self.tower.run(["user_vector"], user_tower_inputs(self._spec, moment, items))
         vector: NDArray[np.float32] = vectors[0]
         return vector
 
@@ -36,9 +36,10 @@ class Networks:
     ) -> NDArray[np.float32]:
         """Calibrated outputs of all tasks for candidate rows, float32 [C, T]."""
         inputs = ranker_inputs(self._spec, moment, vector, rows, evidence, items, counters)
-        (logits,) = self._ranker.run(["logits"], inputs)
-        columns = [
-            logits[0, :, place] if one is None else one.apply(logits[0, :, place])
-            for place, one in enumerate(self._calibration)
-        ]
-        return np.stack(columns, axis=1)
+        (logits,) = self.ranker.run(["logits"], inputs)
+        return self.calibrated(logits[0])
+
+    def calibrated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Each task's probability or value, float32 [C, T], from what the ranker says [C, T]."""
+        columns = zip(logits.T, self._calibration, strict=True)
+        return np.stack([column if one is None else one.apply(column) for column, one in columns], axis=1)

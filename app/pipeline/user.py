@@ -21,13 +21,13 @@ class UserInput:
     """What is known of the asking user before the request is read.
 
     `away`: the state could not be read, so nothing personal of the bundle is used either (the user may have been
-    erased). `trained`: whether the bundle's history counts; batch commands given another log leave it out.
+    erased). `given`: a batch's own history of the user, in place of the bundle's and the state's.
     """
 
     user_id: str | None = None
     state: UserState = field(default_factory=UserState)
     away: bool = False
-    trained: bool = True
+    given: History | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class People:
     def person(self, view: View, user: UserInput, session: Sequence[SessionEvent], now: float) -> Person:
         """The user at `now` (epoch seconds), who is also given this session's events."""
         row = self._bundle_row(user)
-        trained = NOTHING if row == NO_ROW or not user.trained else self._bundle.user_history(row)
+        trained = NOTHING if row == NO_ROW or user.given is not None else self._bundle.user_history(row)
         told = self.history(view, session, now)
-        known = NOTHING if user.away else joined(trained, self.history(view, user.state.events, now))
+        known = NOTHING if user.away else self._known(view, user, trained, now)
         seen = [self._seen(part) for part in (trained, known, told)]
         if not len(self._seen_types):
             seen.append(_rows(view, user.state.seen))
@@ -68,6 +68,12 @@ class People:
         times = np.asarray([now if one.timestamp is None else one.timestamp for one in events], np.float64)
         history, known = History(rows, types, values, times), (rows != NO_ROW) & (types > 0)
         return history if known.all() else _picked(history, known)
+
+    def _known(self, view: View, user: UserInput, trained: History, now: float) -> History:
+        """What is stored of the user."""
+        if user.given is not None:
+            return user.given
+        return joined(trained, self.history(view, user.state.events, now))
 
     def _bundle_row(self, user: UserInput) -> int:
         """The user's row in the bundle, NO_ROW when it has none or must not be used any more."""

@@ -1,0 +1,69 @@
+"""Many moments through the networks at once: features of single requests, graphs run on stacks of equal shape."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.pipeline.allowed import Allowed
+from app.pipeline.channels import ChannelRequest
+from app.pipeline.engine import Engine
+from model.features.counters import ItemCounters
+from model.features.ranking import Inputs, Moment, ranker_inputs, user_tower_inputs
+from model.features.sessions import Session
+
+STACK = 64  # requests in one run of a graph: beyond it nothing is gained, and memory grows
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A user at a moment, and catalogue rows int64 [C] to be judged."""
+
+    moment: Moment
+    rows: NDArray[np.int64]
+
+
+class Bulk:
+    """Answers questions in order of time with one engine's channels and networks."""
+
+    def __init__(self, engine: Engine, counters: ItemCounters) -> None:
+        self._engine, self._counters, self._view = engine, counters, engine.catalogue.view
+        self._spec = engine.bundle.spec
+
+    def answers(self, questions: Sequence[Question], until: Callable[[float], None]) -> list[NDArray[np.float32]]:
+        """Calibrated outputs [C, T] of each question; `until` moves the counters on to a question's moment."""
+        networks = self._engine.networks
+        asked = [user_tower_inputs(self._spec, one.moment, self._view) for one in questions]
+        vectors = stacked(networks.tower, "user_vector", asked)
+        inputs = []
+        for one, vector in zip(questions, vectors, strict=True):
+            until(one.moment.now)
+            inputs.append(self._inputs(one, vector))
+        return [networks.calibrated(logits) for logits in stacked(networks.ranker, "logits", inputs)]
+
+    def _inputs(self, one: Question, vector: NDArray[np.float32]) -> Inputs:
+        allowed = Allowed(self._view, None, np.unique(one.moment.history.rows))
+        evidence = self._engine.evidence(ChannelRequest(one.moment, vector, allowed, {}))
+        return ranker_inputs(self._spec, one.moment, vector, one.rows, evidence, self._view, self._counters)
+
+
+def stacked(session: Session, output: str, asked: Sequence[Inputs]) -> list[NDArray[np.float32]]:
+    """The output of each request (without its batch axis), from runs over stacks of requests of the same shapes.
+
+    Nothing is padded, so that each request reads what it would read alone.
+    """
+    found: dict[int, NDArray[np.float32]] = {}
+    for places in _alike(asked):
+        many = {name: np.concatenate([asked[place][name] for place in places]) for name in asked[places[0]]}
+        (values,) = session.run([output], many)
+        found.update(zip(places, values, strict=True))
+    return [found[place] for place in range(len(asked))]
+
+
+def _alike(asked: Sequence[Inputs]) -> list[list[int]]:
+    """Places of requests with equal shapes, at most STACK together."""
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for place, inputs in enumerate(asked):
+        groups.setdefault(tuple(array.shape for array in inputs.values()), []).append(place)
+    return [group[start : start + STACK] for group in groups.values() for start in range(0, len(group), STACK)]
