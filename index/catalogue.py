@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from index.backends import Mask
 from index.delta import Delta
 from index.filters import Wanted
+from index.ids import CatalogueIds
 from index.similar import similar
 from index.view import Base, Rows, View
 from model.bundle import Bundle
@@ -21,7 +22,7 @@ from model.errors import RequestError
 from model.features.neighbours import Evidence
 from model.features.records import ItemRecord
 from model.features.spec import FeatureSpec
-from model.ids import NO_ROW, IdMap, check_id
+from model.ids import NO_ROW, check_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class LiveCatalogue:
         base, size = Base(bundle, device), len(bundle.items)
         self._lock = threading.Lock()
         self._delta = Delta(bundle.spec)
-        ids = IdMap(bundle.items.names)
+        ids = CatalogueIds(bundle.items)
         nothing = np.full(size, NO_ROW, np.int32)
         self._view = View(base, ids, self._delta.view(), nothing, np.ones(size, np.bool_), np.zeros(size, np.bool_))
 

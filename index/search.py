@@ -24,6 +24,12 @@ def best(rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> Eviden
     return Evidence.ranked(rows, scores).top(k)
 
 
+def ordered(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Evidence:
+    """Entries that come by descending score: only equal scores still have to be put in order of row."""
+    strict = bool((scores[1:] < scores[:-1]).all())
+    return Evidence(rows, scores) if strict else Evidence.ranked(rows, scores)
+
+
 def without(found: Evidence, rows: NDArray[np.int64]) -> Evidence:
     """Entries whose row is not among `rows`, order kept."""
     if not len(rows):
@@ -45,8 +51,8 @@ def search_allowed(
         return Evidence.empty()
     if allowed is None or count > EXACT_ROWS:
         scores, rows = index.search(query[None], wanted, allowed)
-        found = rows[0] >= 0  # FAISS pads with -1, and row -1 would be the last item
-        if np.count_nonzero(found) == wanted:
-            return Evidence.ranked(rows[0][found], scores[0][found])
+        # FAISS pads the end of a list with -1, and row -1 would be the last item; a card's lists are of limited length.
+        if rows.shape[1] >= wanted and rows[0, wanted - 1] >= 0:
+            return ordered(rows[0, :wanted], scores[0, :wanted])
     rows = np.arange(len(index)) if allowed is None else np.flatnonzero(allowed)
     return exact(vectors, query, wanted, rows)

@@ -12,12 +12,13 @@ from index.backends import ItemIndex, Mask, open_index
 from index.columns import AttributeColumn, open_columns
 from index.delta import DeltaView
 from index.filters import NumberColumn, Wanted, attribute_of, bounds, plain_values
+from index.ids import CatalogueIds
 from index.search import best, search_allowed, without
 from model.bundle import Bundle
 from model.features.neighbours import Evidence
 from model.features.records import ItemRecord
 from model.features.spec import AttributeSpec
-from model.ids import NO_ROW, IdMap
+from model.ids import NO_ROW
 
 OVERFETCH = 256  # up to so many unwanted base rows are fetched and dropped instead of handed to the index as a filter
 Rows = NDArray[np.int64]
@@ -58,7 +59,7 @@ class View:
     """
 
     base: Base
-    ids: IdMap
+    ids: CatalogueIds
     delta: DeltaView
     slot: NDArray[np.int32]
     visible: Mask

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from index.backends import FaissIndex, GpuIndex, faiss, open_index, single_threaded, to_gpu
+from index.search import search_allowed
 from model.errors import BundleError
 from model.features.sessions import DeviceError
 
@@ -76,6 +77,14 @@ def test_a_replaced_file_does_not_reach_who_has_the_old_one_open(path: Path) -> 
     other.write_bytes(b"x" * 10)
     other.replace(path)
     assert (index.search(VECTORS[:3], 5)[1] == before).all()
+
+
+def test_a_list_longer_than_a_card_gives_is_made_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("index.backends.GPU_MOST", 5)
+    index = faiss.IndexFlatIP(4)
+    index.add(VECTORS)
+    found = search_allowed(GpuIndex(Moved(index)), VECTORS, VECTORS[0], 20)
+    assert found.rows.tolist() == np.argsort(-(VECTORS @ VECTORS[0]))[:20].tolist()
 
 
 def test_every_thread_searches_with_one_thread(path: Path) -> None:

@@ -54,6 +54,18 @@ def test_it_begins_as_the_bundle(catalogue: LiveCatalogue, bundle: Bundle) -> No
     assert catalogue.row("nobody") == NO_ROW
 
 
+def test_ids_of_bundle_and_run_time_are_one_map(catalogue: LiveCatalogue, bundle: Bundle) -> None:
+    put(catalogue, "new", 1)
+    ids = catalogue.view.ids
+    assert ids.rows(["new", "i2", "nobody"]) == [ITEMS, 2, NO_ROW]
+    assert [ids.id(row) for row in (ITEMS, 2)] == ["new", "i2"]
+    assert len(ids) == ITEMS + 1
+    assert ("new" in ids, "i0" in ids, "nobody" in ids) == (True, True, False)
+    assert "new" not in bundle.items
+    with pytest.raises(IndexError):
+        ids.id(ITEMS + 1)
+
+
 def test_a_new_item_has_the_next_row_and_is_found_at_once(catalogue: LiveCatalogue) -> None:
     record = ItemRecord({"title": "x"}, {"colour": ["red"]})
     row = put(catalogue, "new/Ünï", 100, record)
