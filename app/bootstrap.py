@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from app.bundles import same_name
 from app.live_bundle import LiveBundle
 from app.pipeline.engine import Engine
 from app.pipeline.recommend import Recommender
@@ -25,6 +26,7 @@ def build_service(settings: Settings, store: Store) -> Service:
 def open_live(path: Path, settings: Settings, store: Store) -> LiveBundle:
     """Verify and open a bundle and everything that serves it; raises BundleError by the name of the file at fault."""
     bundle, device = open_bundle(path), chosen_device(settings.device)
+    same_name(path, bundle.version)
     catalogue = LiveCatalogue(bundle, device)
     told = EngineSettings.of_bundle(bundle, device)
     engine = Engine(bundle, catalogue, settings=replace(told, timeout_ms=told.timeout_ms or settings.timeout_ms))

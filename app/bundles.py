@@ -48,6 +48,13 @@ def bundle_path(folder: Path, version: str) -> Path | None:
     return path if known else None
 
 
+def same_name(path: Path, version: str) -> str:
+    """The version, which is also its folder's name: that is how workers find it; raises BundleError when it is not."""
+    if path.resolve().name != version:
+        raise BundleError(str(path), version, f"rename the folder to the version in its manifest, {version!r}")
+    return version
+
+
 def default_path(folder: Path) -> Path:
     """The bundle that `current` points at; raises BundleError when there is none."""
     path = folder / CURRENT

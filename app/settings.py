@@ -67,7 +67,7 @@ class Settings(BaseModel):
     api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_parse_keys)] = Field((), description="role:key,role:key")
     device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="where the networks run")
     timeout_ms: int = Field(1000, ge=1, le=60_000, description="deadline of /recommend when the request gives none")
-    state_timeout_ms: int = Field(250, ge=1, le=60_000, description="longest wait for the state store on /recommend")
+    state_timeout_ms: int = Field(1000, ge=1, le=60_000, description="longest wait for one reply of the state store")
     follow_ms: int = Field(200, ge=10, le=60_000, description="pause between two looks at what other workers changed")
     max_body_bytes: int = Field(4 << 20, ge=1024, le=1 << 30, description="largest request body")
     max_events: int = Field(1000, ge=1, le=100_000, description="longest list for /feedback")
