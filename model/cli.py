@@ -27,6 +27,7 @@ def _data(commands: Commands) -> None:
 def _check(commands: Commands) -> None:
     parser = commands.add_parser("check", help="check a recipe against its tables")
     _recipe(parser)
+    _settings(parser)
     parser.set_defaults(run=_lazily("model.data.commands", "check_command"))
 
 
@@ -36,7 +37,7 @@ def _train(commands: Commands) -> None:
     parser.add_argument("--profile", default="full", help="quick, full, or one of [training.profiles] (full)")
     parser.add_argument("--out", type=Path, default=Path("bundles"), help="folder of bundles (bundles/)")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    _settings(parser)
     parser.set_defaults(run=_lazily("model.train.run", "train_command"))
 
 
@@ -51,6 +52,11 @@ def _evaluate(commands: Commands) -> None:
 def _recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a dataset.toml or its folder")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the tables (the recipe's `data`)")
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    what = "change a key of the recipe, such as training.epochs=3 (may be repeated)"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help=what)
 
 
 def _lazily(module: str, name: str) -> Run:

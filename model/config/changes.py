@@ -9,7 +9,7 @@ from model.errors import RecipeError
 
 
 def parse_changes(settings: Iterable[str]) -> dict[str, JsonValue]:
-    """Dotted keys and their values (TOML, or else a bare word) from `key=value` texts; raises RecipeError without `=`."""
+    """Dotted keys and their values (TOML or a bare word) from `key=value` texts; raises RecipeError without `=`."""
     return dict(_change(setting) for setting in settings)
 
 
