@@ -59,8 +59,10 @@ class _Stream:
         return self.last
 
     def drop(self, position: int) -> bool:
-        self.times.pop(position, None)
         return self.entries.pop(position, None) is not None
+
+    def entry(self, position: int) -> Entry:
+        return Entry(0, str(position), self.times[position], self.entries.get(position))
 
 
 class MemoryStore:
@@ -232,7 +234,7 @@ class MemoryStore:
     async def claimed(self, kind: str, consumer: str) -> list[Entry]:
         """All that this consumer claimed and never confirmed."""
         stream = self._streams[kind]
-        return [Entry(0, str(at), stream.entries.get(at)) for at, who in stream.claims.items() if who == consumer]
+        return [stream.entry(at) for at, who in stream.claims.items() if who == consumer]
 
     async def claim(self, kind: str, consumer: str, count: int) -> list[Entry]:
         """Up to `count` entries that nobody claimed before."""
@@ -240,7 +242,7 @@ class MemoryStore:
         fresh = [at for at in stream.entries if at > stream.claimed_to][:count]
         stream.claims |= dict.fromkeys(fresh, consumer)
         stream.claimed_to = fresh[-1] if fresh else stream.claimed_to
-        return [Entry(0, str(at), stream.entries[at]) for at in fresh]
+        return [stream.entry(at) for at in fresh]
 
     async def confirm(self, kind: str, entries: Sequence[Entry]) -> None:
         """These entries are safely in a file."""

@@ -160,8 +160,8 @@ def _page(reply: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
 
 
 def _entry(kind: str, partition: int, entry: tuple[bytes, dict[bytes, bytes]]) -> Entry:
-    entry_id, fields = entry
-    return Entry(partition, entry_id.decode(), _UNPACK[kind](fields[b"d"]) if fields else None)
+    entry_id, record = entry[0].decode(), _UNPACK[kind](entry[1][b"d"]) if entry[1] else None
+    return Entry(partition, entry_id, _order(entry_id)[0] / 1000, record)
 
 
 def _last_delivered(groups: Sequence[Sequence[Any]]) -> str:

@@ -1,6 +1,5 @@
 """Users in Redis: one script a step, all keys of a user in one slot."""
 
-import time
 from collections.abc import Mapping, Sequence
 
 from app.state import scripts
@@ -96,7 +95,7 @@ class RedisUsers:
         """Delete all that is held of a user, in one step but for the impressions, and leave the mark."""
         keys = user_keys(user_key)
         names = (*keys[:5], stream(EVENTS, keys.partition), keys.erased)
-        found = await self._client.one(script(scripts.ERASE, names, user_key, repr(time.time())))
+        found = await self._client.one(script(scripts.ERASE, names, user_key))
         kinds = ("events", "stream_entries", "seen_items", "profile", "vector")
         answers = await self._erase_answers(stream(IMPRESSIONS, keys.partition), user_key.encode())
         return {**dict(zip(kinds, found, strict=True)), "answers": answers}

@@ -46,7 +46,7 @@ redis.call('HSET', KEYS[1], 'v', redis.call('INCR', KEYS[2]), 'p', ARGV[1])
 return old and 0 or 1
 """
 
-# Erase a user. KEYS meta log seen ids seq stream erased · ARGV user key, time.
+# Erase a user, at the server's time, as in stream ids. KEYS meta log seen ids seq stream erased · ARGV user key.
 # Returns events, stream entries, seen items, profile, vector.
 ERASE = """
 local found = {redis.call('HLEN', KEYS[4]), 0, redis.call('SCARD', KEYS[3]),
@@ -57,7 +57,9 @@ redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 for from = 1, #ids, 1000 do
   found[2] = found[2] + redis.call('XDEL', KEYS[6], unpack(ids, from, math.min(from + 999, #ids)))
 end
-redis.call('HSET', KEYS[7], ARGV[1], string.format('%.0f', redis.call('INCR', KEYS[5])) .. ' ' .. ARGV[2])
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[7], ARGV[1],
+           string.format('%.0f %d.%06d', redis.call('INCR', KEYS[5]), tonumber(now[1]), tonumber(now[2])))
 return found
 """
 

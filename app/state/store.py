@@ -294,10 +294,14 @@ class StateStore(UserStore, CatalogueStore, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stream entry as an exporter claims it; `record` is None when its user was erased since."""
+    """One stream entry as an exporter claims it; `record` is None when its user was erased since.
+
+    `accepted` is when the store took it, in epoch seconds.
+    """
 
     partition: int
     entry_id: str
+    accepted: float
     record: Event | Answer | None
 
 
