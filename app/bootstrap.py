@@ -8,7 +8,9 @@ from app.bundles import same_name
 from app.live_bundle import LiveBundle
 from app.pipeline.engine import Engine
 from app.pipeline.recommend import Recommender
+from app.pipeline.request import RecommendRequest
 from app.pipeline.settings import EngineSettings
+from app.pipeline.user import UserInput
 from app.service import Service, Store
 from app.settings import Settings
 from index.catalogue import LiveCatalogue
@@ -30,6 +32,13 @@ def open_live(path: Path, settings: Settings, store: Store) -> LiveBundle:
     catalogue = LiveCatalogue(bundle, device)
     told = EngineSettings.of_bundle(bundle, device)
     engine = Engine(bundle, catalogue, settings=replace(told, timeout_ms=told.timeout_ms or settings.timeout_ms))
+    warm_up(engine)
     return LiveBundle(
         bundle, catalogue, ItemEncoder(bundle, device), UserIndex(bundle, device), Recommender(engine, store)
     )
+
+
+def warm_up(engine: Engine) -> None:
+    """One list for a user of the bundle, so that the first request finds all open; what cannot answer is refused."""
+    users = engine.bundle.users.names
+    engine.recommend(UserInput(users[0] if users else None), RecommendRequest())

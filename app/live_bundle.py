@@ -105,6 +105,10 @@ class LiveBundle:
         fits = item.encoder == self.encoder_digest and len(item.text_vector) == 4 * self.bundle.spec.text_dim
         return np.frombuffer(item.text_vector, "<f4") if fits else None
 
+    def warm(self) -> None:
+        """Open the text encoder and run it once, so that the first PUT or query need not wait for it."""
+        self.encoder.strings(["warm"])
+
     def record(self, item_id: str) -> ItemRecord | None:
         """The bundle's own record of an item, None when it has no such item."""
         row = self.bundle.items.row(item_id)

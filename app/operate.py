@@ -1,4 +1,4 @@
-"""Commands for operators: bundles, and the erasure of a person. They work on the state, service or not."""
+"""Commands for operators: bundles, the event export, the erasure of a person; they work on the state."""
 
 import argparse
 import asyncio
@@ -22,8 +22,9 @@ T = TypeVar("T")
 
 
 def register(commands: Commands) -> None:
-    """Add `bundles` and `erase`."""
+    """Add `bundles`, `events` and `erase`."""
     _bundles(commands.add_parser("bundles", help="list, activate or roll back bundles"))
+    _events(commands.add_parser("events", help="move the event stream to files"))
     erase = commands.add_parser("erase", help="erase all that is held of a user")
     erase.add_argument("user", metavar="USER", help="user id")
     erase.set_defaults(run=run_erase)
@@ -36,6 +37,14 @@ def _bundles(parser: argparse.ArgumentParser) -> None:
     one.add_argument("version", metavar="VERSION")
     one.set_defaults(run=run_activate)
     actions.add_parser("rollback", help="go back to the version before").set_defaults(run=run_rollback)
+
+
+def _events(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    export = actions.add_parser("export", help="accepted events and impressions to Parquet, each exactly once")
+    export.add_argument("--out", type=Path, default=Path("var/events"), help="folder to write to (var/events)")
+    export.add_argument("--take-over", action="store_true", help="claim what an export into a lost folder left behind")
+    export.set_defaults(run=run_export)
 
 
 @contextmanager
@@ -96,6 +105,18 @@ def run_erase(arguments: argparse.Namespace) -> None:
     user = check_id(arguments.user, "user id")
     receipt = on_state(Settings.from_env(), lambda store: store.erase_user(user_key(user)))
     _say(f"erased of {user}: {', '.join(f'{count} {what}' for what, count in receipt.items())}")
+
+
+def run_export(arguments: argparse.Namespace) -> None:
+    """Export the streams and say what was written."""
+    from app.state.export import export_events
+
+    folder, take_over = arguments.out, arguments.take_over
+    made = on_state(Settings.from_env(), lambda store: export_events(store, folder, take_over=take_over))
+    _say(f"exported {made.events} events and {made.impressions} answers to {', '.join(made.files) or folder}")
+    _say(f"{made.repeated} were there already, {made.purged} of erased users removed, {made.trimmed} left the streams")
+    if made.elsewhere:
+        _say(f"{made.elsewhere} are claimed by an export into another folder; --take-over claims them")
 
 
 async def active_version(settings: Settings, store: "Store") -> str | None:

@@ -99,12 +99,22 @@ class Service:
         active = await self._active_or_none()
         path = bundle_path(self.settings.bundles, active) if active else None
         try:
-            self._install(await asyncio.to_thread(self._open, path or self._default()))
+            self._install(await self._opened(path or self._default()))
         except BundleError as error:
             if path is None or path.resolve() == self._default().resolve():
                 raise
             self._note_refusal(path.name, error)
-            self._install(await asyncio.to_thread(self._open, self._default()))
+            self._install(await self._opened(self._default()))
+
+    async def _opened(self, path: Path) -> LiveBundle:
+        """The bundle at a path, opened on a thread of its own; raises BundleError whatever is wrong with it."""
+        try:
+            return await asyncio.to_thread(self._open, path)
+        except BundleError:
+            raise
+        except Exception as error:
+            logger.exception("bundle %s does not open", path)
+            raise BundleError(str(path), f"{type(error).__name__}: {error}", "see the log; make it again") from error
 
     def _default(self) -> Path:
         return self.settings.bundle or default_path(self.settings.bundles)
@@ -125,7 +135,7 @@ class Service:
         if path is None:
             raise not_found("version", version)
         async with self._switching:
-            before, fresh = self.live.version, await asyncio.to_thread(self._open, path)
+            before, fresh = self.live.version, await self._opened(path)
             await self._bring_up(fresh)
             await self.store.activate(version)
             await self._swap(fresh)
@@ -138,7 +148,7 @@ class Service:
             try:
                 if path is None:
                     raise BundleError(str(self.settings.bundles / version), None, "copy the active bundle there")
-                fresh = await asyncio.to_thread(self._open, path)
+                fresh = await self._opened(path)
             except BundleError as error:
                 self._note_refusal(version, error)
                 return
@@ -178,6 +188,8 @@ class Service:
     # What others changed
 
     async def _follow(self) -> None:
+        if self._live is not None:
+            await self.on_work_thread(self._live.warm)
         while True:
             more = await self._tick()
             await asyncio.sleep(0 if more else self.settings.follow_ms / 1000)

@@ -13,6 +13,7 @@ from model.ids import MAX_ID_BYTES, IdError, check_id
 
 MAX_TEXT = 20_000  # characters of one text field
 MAX_WORD = 1_000  # characters of one attribute or context value
+LARGEST = 1e300  # absolute value of a number
 FUTURE_S = 3600.0  # how far ahead a client's clock may be
 ALLOWED = "x-allowed"  # JSON schema key: what is allowed here, in words
 
@@ -27,7 +28,7 @@ def _id(value: str) -> str:
 def _scalar(value: Any) -> Value:
     if isinstance(value, bool) or (isinstance(value, str) and len(value) <= MAX_WORD):
         return value
-    if isinstance(value, int | float) and abs(value) < 1e300:
+    if isinstance(value, int | float) and abs(value) < LARGEST:
         return float(value)
     raise PydanticCustomError("scalar", "give a string, a finite number or a boolean")
 
@@ -38,6 +39,19 @@ def _scalars(value: Any) -> Value | tuple[Value, ...]:
     if len(value) > MAX_WORD:
         raise PydanticCustomError("scalar", "give at most {limit} values", {"limit": MAX_WORD})
     return tuple(_scalar(one) for one in value)
+
+
+def _wanted(value: Any) -> Value | dict[str, float]:
+    """One wanted value of a filter: a scalar, or for numeric attributes a range."""
+    if not isinstance(value, dict):
+        return _scalar(value)
+    if not value or not value.keys() <= {"min", "max"} or not all(map(_is_number, value.values())):
+        raise PydanticCustomError("scalar", "give {{min: number, max: number}} or one of the two")
+    return {name: float(bound) for name, bound in value.items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _moment(value: Any) -> float:
@@ -84,6 +98,17 @@ Values: TypeAlias = Annotated[
         }
     ),
 ]
+RANGE = {"type": "object", "properties": {"min": {"type": "number"}, "max": {"type": "number"}}}
+Wanted: TypeAlias = Annotated[
+    Value | dict[str, float],
+    PlainValidator(_wanted),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": ["string", "number", "boolean"]}, RANGE],
+            ALLOWED: f'{SCALAR}; for numeric attributes also {{"min": number, "max": number}}',
+        }
+    ),
+]
 Moment: TypeAlias = Annotated[
     float,
     PlainValidator(_moment),
@@ -98,7 +123,7 @@ Text: TypeAlias = Annotated[str, Field(max_length=MAX_TEXT)]
 Number: TypeAlias = Annotated[float, Field(ge=-1e30, le=1e30)]
 Weight: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
 Context: TypeAlias = Annotated[dict[Id, Scalar], Field(max_length=100)]
-Choice: TypeAlias = Annotated[dict[Id, Annotated[list[Scalar], Field(max_length=1000)]], Field(max_length=50)]
+Choice: TypeAlias = Annotated[dict[Id, Annotated[list[Wanted], Field(max_length=1000)]], Field(max_length=50)]
 
 
 class Wire(BaseModel):

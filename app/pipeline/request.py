@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
+from index.filters import Wanted
 from model.errors import RequestError
 from model.features.spec import FeatureSpec, Value
 
 MAX_N = 200
-Values = Sequence[Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class SessionEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecommendRequest:
-    """One request for items; `include`, `exclude` map attribute names to values, `now` is epoch seconds (None: clock).
+    """One request for items; `include`, `exclude` map attribute names to values or ranges, `now` is epoch seconds (None: clock).
 
     `task_weights` replaces the bundle's blend: tasks it does not name weigh 0. `diversity` None: the bundle's own.
     `only_items` limits the answer to some ids (batch); ids that the catalogue does not hold are ignored there and in
@@ -36,8 +36,8 @@ class RecommendRequest:
     context: Mapping[str, Value] = field(default_factory=dict)
     history: Sequence[SessionEvent] = ()
     query: str | None = None
-    include: Mapping[str, Values] = field(default_factory=dict)
-    exclude: Mapping[str, Values] = field(default_factory=dict)
+    include: Mapping[str, Wanted] = field(default_factory=dict)
+    exclude: Mapping[str, Wanted] = field(default_factory=dict)
     exclude_items: Collection[str] = ()
     only_items: Collection[str] | None = None
     exclude_seen: bool = True

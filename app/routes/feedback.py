@@ -40,8 +40,8 @@ async def feedback(call: Call[FeedbackEvent]) -> Reply:
 
 
 async def _stored(service: Service, events: Sequence[Event], rejected: Rejected) -> Reply:
+    durability = await service.durability()  # before, so that nothing can fail once the events are stored
     done = await service.store.append(events) if events else []
-    durability = await service.durability()
     duplicates = sum(one.duplicate for one in done)
     for outcome, count in ("accepted", len(done) - duplicates), ("duplicate", duplicates), ("rejected", len(rejected)):
         service.metrics.events(outcome, count)
