@@ -1,28 +1,29 @@
 """A line of progress on stderr for anything that takes longer than two seconds; nothing otherwise."""
 
 import sys
-from collections.abc import Iterable, Iterator
 from time import monotonic
-from typing import TextIO, TypeVar
+from typing import TextIO
 
-T = TypeVar("T")
 QUIET_S = 2.0
 EVERY_S = 0.5
 
 
-def watched(things: Iterable[T], total: int, what: str, out: TextIO | None = None) -> Iterator[T]:
-    """The things themselves, one after the other, while `out` (stderr) shows how far it is."""
-    out = out or sys.stderr
-    started = shown = monotonic()
-    for done, thing in enumerate(things):
+class Bar:
+    """Shows on `out` (stderr) how many of `total` are done."""
+
+    def __init__(self, total: int, what: str, out: TextIO | None = None) -> None:
+        self._total, self._what, self._out = total, what, out or sys.stderr
+        self._done, self._started, self._shown = 0, monotonic(), 0.0
+
+    def step(self, count: int = 1) -> None:
+        """So many more are done."""
+        self._done += count
         now = monotonic()
-        if now - started >= QUIET_S and now - shown >= EVERY_S:
-            shown = now
-            out.write(f"\r{line(what, done, total, now - started)}")
-            out.flush()
-        yield thing
-    if shown > started:
-        out.write(f"\r{line(what, total, total, monotonic() - started)}\n")
+        last = self._done >= self._total
+        if now - self._started >= QUIET_S and (last or now - self._shown >= EVERY_S):
+            self._shown = now
+            self._out.write(f"\r{line(self._what, self._done, self._total, now - self._started)}" + "\n" * last)
+            self._out.flush()
 
 
 def line(what: str, done: int, total: int, seconds: float) -> str:

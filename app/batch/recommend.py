@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.batch.log import Roles, read_log
 from app.batch.open import open_engine
-from app.batch.progress import watched
+from app.batch.progress import Bar
 from app.batch.tables import check_writable, first_name, ids, moment, read_table, write_table
 from app.pipeline.engine import Engine
 from app.pipeline.ranked import Ranked
@@ -38,8 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     histories = log_histories(engine, None if arguments.events is None else Path(arguments.events))
     lists = recommend(engine, users, arguments.n, histories, clock(arguments.now), only)
     collected = Collected(engine.task_names)
-    for user, ranked in watched(zip(users, lists, strict=True), len(users), "recommend"):
+    bar = Bar(len(users), "recommend")
+    for user, ranked in zip(users, lists, strict=True):
         collected.add(user, ranked)
+        bar.step()
     write_table(out, collected.columns())
     sys.stderr.write(f"{out}: {len(collected):,} rows for {len(users):,} users, bundle {engine.bundle.version}\n")
     return 0

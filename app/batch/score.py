@@ -12,7 +12,7 @@ from app.batch.bulk import Bulk, Question
 from app.batch.log import read_log
 from app.batch.open import open_engine
 from app.batch.pairs import Group, Pairs, passed_through, read_pairs
-from app.batch.progress import watched
+from app.batch.progress import Bar
 from app.batch.replay import Histories, Replay, Timeline
 from app.batch.tables import check_writable, write_table
 from app.pipeline.engine import Engine
@@ -68,10 +68,12 @@ def score(engine: Engine, pairs: Pairs, replay: Replay, histories: Histories) ->
     rows = np.asarray(engine.catalogue.view.ids.rows(pairs.item_ids), np.int64)
     values = np.empty((len(pairs), len(engine.task_names)), np.float32)
     groups = pairs.groups()
-    for part in _chunks(list(watched(groups, len(groups), "score"))):
+    bar = Bar(len(groups), "score")
+    for part in _chunks(groups):
         questions = [_question(engine.bundle, one, histories, rows[pairs.items[one.pairs]]) for one in part]
         for group, found in zip(part, bulk.answers(questions, replay.until), strict=True):
             values[group.pairs] = found
+        bar.step(len(part))
     return values
 
 

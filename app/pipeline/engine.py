@@ -36,6 +36,7 @@ from model.features.neighbours import Evidence
 from model.ids import NO_ROW
 
 TOWER = "tower"  # how the answer names items that only filled up a short list
+QUERY_LEAST, QUERY_TIMES = 30, 2  # so many of the closest texts are ranked, and so many times the list's length
 Offers = dict[str, Evidence]
 
 
@@ -139,7 +140,8 @@ class Engine:
         """Who may add candidates: a query alone; for nobody in particular popular and fresh alone; else all."""
         query = self._texts.strings([asked.query])[0]
         if query.any():
-            return {self._query.name: self._query.offer(replace(recall, query=query))}
+            wanted = max(QUERY_LEAST, QUERY_TIMES * asked.request.n)
+            return {self._query.name: self._query.offer(replace(recall, query=query)).top(wanted)}
         cheap = {channel.name: channel.offer(recall) for channel in (self._popular, self._fresh)}
         return {**evidence, **cheap} if asked.personal else cheap
 

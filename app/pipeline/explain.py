@@ -54,18 +54,21 @@ class Explainer:
         )
 
     def _causes(self, view: View, history: History, rows: NDArray[np.int64]) -> list[Cause | None]:
-        """The strongest link over all tables, each measured by its strongest; else the nearest item by vector."""
+        """The strongest link over all tables, each measured by its strongest; else the nearest item by vector.
+
+        Events whose value lies in the lower half of the range are no reason to show anything.
+        """
         if not len(history) or not len(rows):
             return [None] * len(rows)
         names, links = ["tower"], [_nearness(view, history, rows)]
         for channel, table in self._tables:
+            found = _links(channel, table, history, rows)
             names.append(channel.name)
-            links.append(1.0 + _links(channel, table, history, rows))  # a link in a table wins over nearness
-        strength = np.stack(links)  # [tables, k, L]
-        strength[1:][strength[1:] == 1.0] = 0.0
-        flat = strength.transpose(1, 0, 2).reshape(len(rows), -1)
-        best = flat.argmax(axis=1)
-        places = np.stack(np.unravel_index(best, strength.shape[::2]), axis=1).tolist()
+            links.append(np.where(found > 0, 1.0 + found, 0.0))  # a link in a table wins over nearness
+        strength = np.stack(links, axis=1)  # [k, tables, L]
+        strength[:, :, history.values < (self._spec.value_low + self._spec.value_high) / 2] = 0.0
+        flat = strength.reshape(len(rows), -1)
+        places = [divmod(place, len(history)) for place in flat.argmax(axis=1).tolist()]
         return [
             Cause(place, names[table]) if weight >= NEAR else None
             for (table, place), weight in zip(places, flat.max(axis=1).tolist(), strict=True)

@@ -23,7 +23,7 @@ class EngineSettings:
     seen: tuple[str, ...] = ()
     popular: int = 100
     fresh: int = 50
-    query: int = MAX_N
+    query: int = 2 * MAX_N
     diversity: float = 0.0
     timeout_ms: int | None = None
     max_n: int = MAX_N

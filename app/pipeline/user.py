@@ -55,7 +55,8 @@ class People:
         known = NOTHING if user.away else self._known(view, user, trained, now)
         seen = [self._seen(part) for part in (trained, known, told)]
         if not len(self._seen_types):
-            seen.append(_rows(view, user.state.seen))
+            also = _rows(view, user.state.seen)
+            seen.append(also[also != NO_ROW])
         return Person(
             known.then(told) if len(told) else known, np.unique(np.concatenate(seen)), self._profile(row, user)
         )

@@ -24,15 +24,18 @@ class Freshness:
 
     def met(self, row: int) -> None:
         """`row` has its first event now."""
-        self._recent.append(row)
+        if row < self._items:
+            self._recent.append(row)
         del self._recent[:-POOL_MOST]
 
-    def rows(self, size: int) -> NDArray[np.int64]:
-        """Fresh rows of a catalogue of `size` rows, ascending, at most POOL_MOST of each kind."""
+    def recent(self) -> NDArray[np.int64]:
+        """Rows of the bundle that were first seen within the window, ascending, at most POOL_MOST."""
         recent = np.asarray(self._recent, np.int64)
-        recent = recent[self._counters.first[recent] >= self._counters.total_newest - self._window]
-        added = np.arange(max(self._items, size - POOL_MOST), size)
-        return np.union1d(recent, added) if len(added) else np.sort(recent)
+        return np.unique(recent[self._counters.first[recent] >= self._counters.total_newest - self._window])
+
+    def added(self, size: int) -> NDArray[np.int64]:
+        """The newest rows of a catalogue of `size` rows that no bundle knows, ascending, at most POOL_MOST."""
+        return np.arange(max(self._items, size - POOL_MOST), size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,14 @@ class FreshChannel:
     name: str = field(default="fresh", init=False)
 
     def offer(self, request: ChannelRequest) -> Evidence:
-        """Inner products over a few rows; no index is needed."""
-        view = request.allowed.view
-        rows = self.freshness.rows(len(view))
-        rows = rows[request.allowed.having(rows)]
-        return best(rows, view.vectors(rows) @ request.vector, self.size)
+        """Inner products over a few rows; items added at run time have half the list to themselves if they need it."""
+        added = _closest(request, self.freshness.added(len(request.allowed.view)), self.size)
+        recent = _closest(request, self.freshness.recent(), self.size)
+        kept = added.top(max(self.size // 2, self.size - len(recent)))
+        recent = recent.top(self.size - len(kept))
+        return Evidence.ranked(np.concatenate([kept.rows, recent.rows]), np.concatenate([kept.scores, recent.scores]))
+
+
+def _closest(request: ChannelRequest, rows: NDArray[np.int64], size: int) -> Evidence:
+    rows = rows[request.allowed.having(rows)]
+    return best(rows, request.allowed.view.vectors(rows) @ request.vector, size)
