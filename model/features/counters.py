@@ -84,7 +84,7 @@ class ItemCounters:
         """log of (smoothed share of the total × number of items), float32 [len(rows), E · W]; 0 for an average item."""
         counts = self.counts[rows] * _fade(self.total_newest, self.newest[rows], self.half_lives)[:, None, :]
         ratio = (counts + PRIOR_COUNT) / (self.total / max(len(self), 1) + PRIOR_COUNT)
-        return np.log(ratio).reshape(len(rows), -1).astype(np.float32)
+        return np.log(ratio).reshape(len(rows), self.total.size).astype(np.float32)
 
     def ages(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """log(1 + hours from an item's first event to the newest event of all) / 10, float32 [len(rows)]; 0 if none."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILES = ("indptr", "indices", "weights")
+DENSE_ITEMS = 50_000  # up to so many items, sums over the whole catalogue are cheaper than sorting what is reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +58,24 @@ class Neighbours:
 
     def evidence(self, rows: NDArray[np.int64], factors: NDArray[np.float32]) -> Evidence:
         """Sum over history items: score(j) = Σ_i factors[i] · weight(rows[i] → j); unknown rows add nothing."""
+        return Evidence.ranked(*self.reached(rows, factors))
+
+    def reached(
+        self, rows: NDArray[np.int64], factors: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The entries of `evidence` in order of row, for callers that filter before they rank."""
         known = rows < len(self)
         rows, factors = rows[known], factors[known]
         starts, ends = self.indptr[rows], self.indptr[rows + 1]
         sizes = ends - starts
-        if not sizes.sum():
-            return Evidence.empty()
-        places = np.repeat(starts - np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes) + np.arange(sizes.sum())
-        reached, inverse = np.unique(self.indices[places], return_inverse=True)
-        scores = np.bincount(inverse, weights=self.weights[places] * np.repeat(factors, sizes))
-        return Evidence.ranked(reached.astype(np.int64), scores.astype(np.float32))
+        places = np.repeat(starts - np.concatenate(([0], np.cumsum(sizes)))[:-1], sizes) + np.arange(sizes.sum())
+        targets, weights = self.indices[places], self.weights[places] * np.repeat(factors, sizes)
+        if len(self) <= DENSE_ITEMS:
+            sums = np.bincount(targets, weights, len(self))
+            found = np.flatnonzero(sums)
+            return found, sums[found].astype(np.float32)
+        unique, inverse = np.unique(targets, return_inverse=True)
+        return unique.astype(np.int64), np.bincount(inverse, weights, len(unique)).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """Write the three arrays as .npy files into `folder`."""
