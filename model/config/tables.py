@@ -164,16 +164,21 @@ class Scene(Section):
 class Split(Section):
     """How the log is cut: `time` by fractions of rows, `leave_last` two events a user, `column` as a column says.
 
-    A table without the column is cut by time, where the column's parts end in the other tables.
+    A table without the column is cut by time, where the column's parts end in the other tables. Where the column leaves
+    valid empty, `valid_when` (an expression) says which training rows validate, else it is the last `valid` of them by
+    time (untimed: each user's last).
     """
 
     kind: Literal["time", "leave_last", "column"] = "time"
     train: float = Field(default=0.8, gt=0, lt=1)
     valid: float = Field(default=0.1, gt=0, lt=1)
     column: Name = "split"
+    valid_when: Name | None = None
 
     @model_validator(mode="after")
     def _fractions(self) -> "Split":
         if self.train + self.valid >= 1:
             raise ValueError("train + valid must leave a part for test, so keep their sum below 1")
+        if self.valid_when is not None and self.kind != "column":
+            raise ValueError(f"valid_when belongs to kind = 'column'; {self.kind} finds the valid part by itself")
         return self

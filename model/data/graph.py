@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from model.config import EntityLink, Graph, Recipe
 from model.data.findings import found
-from model.data.interactions import PART_NAMES
 from model.data.log import TRAIN, Finding, KnowledgeGraph, Links
+from model.data.roles import PART_NAMES
 from model.data.tables import Table, open_table
 from model.data.values import Coded, coded, rows_of
 from model.ids import NO_ROW, IdMap

@@ -22,7 +22,8 @@ class TaskRules:
     @classmethod
     def of(cls, task: Task, known: Collection[str]) -> "TaskRules":
         """Parse a task's expressions; raises RecipeError for one that does not parse or reads an unknown column."""
-        return cls(task, _rule(task, "label", known), _rule(task, "given", known))
+        label, given = (_rule(f"task {task.name}: {key}", getattr(task, key), known) for key in ("label", "given"))
+        return cls(task, label, given)
 
     def labels(self, columns: Mapping[str, Column], rows: int) -> NDArray[np.float64]:
         """What `label` says of each row, float64 [rows], NaN for unknown; next_item knows only targets (1)."""
@@ -36,20 +37,26 @@ class TaskRules:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The expressions of all pair tasks, in the order of the label columns."""
+    """The expressions of all pair tasks, in the order of the label columns, and the one that says what validates."""
 
     tasks: tuple[TaskRules, ...]
+    valid: Rule | None
 
     @classmethod
     def of(cls, recipe: Recipe, known: Collection[str]) -> "Labels":
         """Parse a recipe's expressions; raises RecipeError for one that does not parse or reads an unknown column."""
-        return cls(tuple(TaskRules.of(task, known) for task in recipe.pair_tasks))
+        tasks = tuple(TaskRules.of(task, known) for task in recipe.pair_tasks)
+        return cls(tasks, _rule("split: valid_when", recipe.split.valid_when, known))
 
     @property
     def names(self) -> tuple[str, ...]:
         """Columns that any expression reads."""
-        rules = [rule for task in self.tasks for rule in (task.label, task.given) if rule]
-        return tuple(dict.fromkeys(name for rule in rules for name in rule.names))
+        rules = [self.valid, *(rule for task in self.tasks for rule in (task.label, task.given))]
+        return tuple(dict.fromkeys(name for rule in rules if rule for name in rule.names))
+
+    def validates(self, columns: Mapping[str, Column], rows: int) -> NDArray[np.bool_]:
+        """Which rows `valid_when` names, bool [rows]."""
+        return self.valid.column(columns, rows) == 1 if self.valid else np.zeros(rows, bool)
 
     def of_rows(self, columns: Mapping[str, Column], rows: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """What the labels say, float32 [rows, T], and which rows carry them, bool [rows, T]."""
@@ -57,8 +64,7 @@ class Labels:
         return labels.astype(np.float32), np.stack([task.asked(columns, rows) for task in self.tasks], axis=1)
 
 
-def _rule(task: Task, key: str, known: Collection[str]) -> Rule | None:
-    text, what = getattr(task, key), f"task {task.name}: {key}"
+def _rule(what: str, text: str | None, known: Collection[str]) -> Rule | None:
     if text is None:
         return None
     rule = parse_rule(text, what)

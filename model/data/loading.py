@@ -10,7 +10,7 @@ from model.config import Recipe
 from model.data.assemble import assemble
 from model.data.findings import bad_ids, found
 from model.data.graph import link_frame, linked_users, read_graph, read_links
-from model.data.interactions import Rows, read_interactions, taken
+from model.data.interactions import Rows, read_interactions
 from model.data.log import IMPRESSION, Dataset, Finding, Log
 from model.data.records import read_entities
 from model.data.scenes import scene_rules
@@ -68,7 +68,7 @@ def _in_catalogue(recipe: Recipe, tables: Sequence[Rows], known: set[str]) -> tu
     for rows, declared in zip(tables, recipe.interactions, strict=True):
         away = np.asarray([*(value not in known for value in rows.item.values), False], bool)[rows.item.codes]
         findings += found("events of unknown items", declared.path, away, rows.item.objects(), move)
-        kept.append(rows if add else taken(rows, np.flatnonzero(~away)))
+        kept.append(rows if add else rows.take(np.flatnonzero(~away)))
     return kept, findings
 
 

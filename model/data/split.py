@@ -6,9 +6,8 @@ from numpy.typing import NDArray
 
 from model.config import Split
 from model.data.log import TEST, TRAIN, VALID
+from model.data.roles import NO_PART
 from model.errors import DataError
-
-NO_PART = -1
 
 
 def split_rows(
@@ -27,7 +26,7 @@ def split_rows(
         return by_bounds(time, *time_bounds(time[event], split.train, split.valid))
     if split.kind == "leave_last":
         return leave_last(user, event)
-    return _by_column(time, part)
+    return by_column(split, user, time, part)
 
 
 def time_bounds(time: NDArray[np.float64], train: float, valid: float) -> tuple[float, float]:
@@ -54,14 +53,31 @@ def leave_last(user: NDArray[np.int64], event: NDArray[np.bool_]) -> NDArray[np.
     return np.where(total < 3, TRAIN, parts).astype(np.int8)
 
 
-def _by_column(time: NDArray[np.float64], part: NDArray[np.int8]) -> NDArray[np.int8]:
-    """What the column says; rows of tables without it are cut where valid and test begin in the others."""
+def by_column(
+    split: Split, user: NDArray[np.int64], time: NDArray[np.float64], part: NDArray[np.int8]
+) -> NDArray[np.int8]:
+    """What the column says; rows of tables without it are cut where valid and test begin in the others.
+
+    Where the column leaves valid empty, the last of the training rows validate.
+    """
     left = part == NO_PART
-    if not left.any():
+    if left.any():
+        if np.isnan(time).any():
+            move = "they have neither a part nor a time; add the column to every table"
+            raise DataError("rows without a split column", int(left.sum()), move)
+        starts = [time[part == which].min(initial=np.inf) for which in (VALID, TEST)]
+        part = np.where(left, by_bounds(time, min(starts), starts[1]), part).astype(np.int8)
+    train = part == TRAIN
+    if (part == VALID).any() or not train.any():
         return part
-    if np.isnan(time).any():
-        raise DataError(
-            "split column", int(left.sum()), "these rows have no part and no times; add the column to all tables"
-        )
-    starts = [time[part == which].min(initial=np.inf) for which in (VALID, TEST)]
-    return np.where(left, by_bounds(time, min(starts), starts[1]), part).astype(np.int8)
+    made = part.copy()
+    made[train] = _last_of(user[train], time[train], split.valid)
+    return made
+
+
+def _last_of(user: NDArray[np.int64], time: NDArray[np.float64], share: float) -> NDArray[np.int8]:
+    """Training rows of which the last `share` by time validates, or (untimed) each user's last of several."""
+    if not np.isnan(time).any():
+        return by_bounds(time, time_bounds(time, 1 - share, 0.0)[0], np.inf)
+    parts = leave_last(user, np.ones(len(user), bool))
+    return np.where(parts == TEST, VALID, TRAIN).astype(np.int8)
