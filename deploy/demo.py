@@ -93,8 +93,10 @@ def service() -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
     settings = {"HOST": "127.0.0.1", "PORT": str(port), "BUNDLES": str(BUNDLES), "STATE_DIR": "var/state"}
     env = {name: value for name, value in os.environ.items() if not name.startswith("POLYRANK_")}
     env |= {f"POLYRANK_{name}": value for name, value in settings.items()}
-    # A session of its own: Ctrl-C reaches this process alone, which then ends the service in order.
-    process = subprocess.Popen([POLYRANK, "serve"], env=env, start_new_session=True)
+    # Named, the bundle becomes the active one, also where an earlier demo left another active. A session of its own:
+    # Ctrl-C reaches this process alone, which then ends the service in order.
+    serve = [POLYRANK, "serve", "--bundle", str(BUNDLES / "current")]
+    process = subprocess.Popen(serve, env=env, start_new_session=True)
     try:
         client = Client("127.0.0.1", port)
         ready(client, process)
