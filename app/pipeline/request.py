@@ -23,7 +23,7 @@ class SessionEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecommendRequest:
-    """One request for items; `include`, `exclude`: attribute name → values or ranges, `now`: epoch seconds (None: clock).
+    """One request for items; `include`, `exclude`: attribute name → values or ranges, `now`: epoch seconds or None.
 
     `task_weights` replaces the bundle's blend: tasks it does not name weigh 0. `diversity` None: the bundle's own.
     `only_items` limits the answer to some ids (batch); ids that the catalogue does not hold are ignored there and in
