@@ -100,6 +100,7 @@ def _gone(pid: int, path: Path, patience_s: float) -> bool:
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and make it end after END_S seconds."""
     process.terminate()
     try:
         process.wait(END_S)

@@ -4,6 +4,7 @@ Every kind names the linear readings of the ranker's input it wants (`readings`)
 them in one product whose user part is done once a request. Gates start equal; task parameters are kept by task name.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -15,7 +16,7 @@ from model.nn.settings import NetSettings
 Readings = Mapping[str, Tensor]
 
 
-class Experts(nn.Module):
+class Experts(nn.Module, ABC):
     """Interface: `readings` name → width; forward: readings [B, C, width] → one vector a task, [B, C, T, output]."""
 
     def __init__(self, tasks: Sequence[str], settings: NetSettings) -> None:
@@ -24,13 +25,13 @@ class Experts(nn.Module):
         self.output = settings.expert_output
         self.readings: dict[str, int] = {}
 
+    @abstractmethod
     def gates(self, readings: Readings) -> Tensor:
         """How much each task listens to each expert, [B, C, T, E], sums to 1 over E."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, readings: Readings) -> Tensor:
         """One vector a task, [B, C, T, output]."""
-        raise NotImplementedError
 
 
 class SharedBottom(Experts):
