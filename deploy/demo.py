@@ -227,7 +227,7 @@ def gone(client: Client, name: str) -> None:
     request = {"history": liked(STAR_WARS, EMPIRE, JEDI), "n": 200}
     left = [one["item_id"] for one in client.send("POST", "/recommend", request)["items"]]
     expect(name not in left, "the deleted film was recommended")
-    print("erased:", client.send("DELETE", f"/users/{name}")["erased"])
+    print("receipt:", client.send("DELETE", f"/users/{name}"))
     export = client.send("GET", f"/users/{name}/export", allow=(404,))
     expect("events" not in export, "the erased user still has an export")
 
@@ -253,7 +253,7 @@ def stay(client: Client, process: subprocess.Popen[bytes]) -> None:
     """Leave the service up until a signal comes; not at all with DEMO_EXIT=1."""
     if os.environ.get("DEMO_EXIT") == "1":
         return
-    say(f"Polyrank answers at {client.address} (what it takes: {client.address}/docs). Ctrl-C ends it.")
+    say(f"Polyrank answers at {client.address} (its description: {client.address}/openapi.json). Ctrl-C ends it.")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = process.wait()
