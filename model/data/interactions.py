@@ -16,7 +16,7 @@ from model.data.roles import BAD_PART, DERIVED, NO_PART, context_column, event_k
 from model.data.tables import Table, open_table
 from model.data.values import Coded, coded, expression_column, numbers, times
 from model.errors import RecipeError
-from model.features.truth import Column
+from model.features.truth import Column, Texts
 
 UNMAPPED = "map them to event types, or set unmapped = 'drop' or 'impression' (rows are left out)"
 
@@ -172,13 +172,14 @@ class _Reader:
     ) -> dict[str, Column]:
         """What expressions read: roles and context by name, else the table's columns, else nothing but null."""
         columns: dict[str, Column] = {}
+        null = Texts(np.full(len(frame), MISSING, np.int64), ())
         for name in self.labels.names:
             if name in texts:
-                columns[name] = texts[name].objects()
+                columns[name] = texts[name].texts()
             elif name in figures and getattr(self.declared, name):
                 columns[name] = figures[name]
             else:
-                columns[name] = expression_column(frame[name]) if name in frame else np.full(len(frame), None, object)
+                columns[name] = expression_column(frame[name]) if name in frame else null
         return columns
 
 

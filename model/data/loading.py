@@ -73,8 +73,8 @@ def _in_catalogue(recipe: Recipe, tables: Sequence[Rows], known: set[str]) -> tu
 
 
 def _id_map(first: Iterable[str], columns: Sequence[Coded], more: Sequence[str] = ()) -> IdMap:
-    """Ids of a table, then those seen in the log in order of first sight, then others that are sound."""
-    seen = [column.values[code] for column in columns for code in dict.fromkeys(column.codes.tolist())]
+    """Ids of a table, then those seen in the log in order of first mention, then others that are sound."""
+    seen = [column.values[code] for column in columns for code in np.unique(column.codes).tolist()]
     good = [value for value, bad in zip(more, bad_ids(more)[:-1], strict=True) if not bad]
     return IdMap(dict.fromkeys([*first, *seen, *good]))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.data.log import MISSING
 from model.features.spec import plain
-from model.features.truth import Column
+from model.features.truth import Column, Texts
 from model.ids import NO_ROW, IdMap
 
 AnySeries: TypeAlias = "pd.Series[Any]"
@@ -34,6 +34,10 @@ class Coded:
     def take(self, places: NDArray[np.int64]) -> "Coded":
         """Some of the rows."""
         return Coded(self.codes[places], self.values)
+
+    def texts(self) -> Texts:
+        """The column as rules read it."""
+        return Texts(self.codes, self.values)
 
     def objects(self) -> NDArray[np.object_]:
         """The texts themselves, None for missing."""
@@ -97,18 +101,14 @@ def _epochs(found: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def expression_column(series: AnySeries) -> Column:
-    """A column as rules read it: float64 with NaN, or objects with None."""
+    """A column as rules read it: numbers (NaN: null), or texts and multi-valued attributes by code."""
     if pd.api.types.is_bool_dtype(series) or pd.api.types.is_numeric_dtype(series):
         return series.to_numpy(np.float64, na_value=np.nan)
-    values = series.to_numpy(object)
-    return np.asarray([_plain_object(value) for value in values.tolist()] + [None], object)[:-1]
-
-
-def _plain_object(value: Any) -> object:
-    """A text, None for missing; lists as tuples."""
-    if isinstance(value, np.ndarray | list | tuple):
-        return tuple(value)
-    return None if pd.isna(value) else value if isinstance(value, str) else str(value)
+    many = series.map(lambda value: isinstance(value, list | tuple | np.ndarray)).to_numpy(bool)
+    if many.any():
+        values = [tuple(value) if own else None for value, own in zip(series, many, strict=True)]
+        return Texts(np.where(many, np.arange(len(values)), MISSING), values)
+    return coded(series).texts()
 
 
 def derived_time(name: str, time: NDArray[np.float64]) -> Coded:

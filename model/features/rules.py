@@ -68,7 +68,7 @@ class Rule:
     def column(self, columns: Mapping[str, Column], rows: int) -> NDArray[np.float64]:
         """The rule over columns of one length, float64 [rows]: 1, 0, NaN (unknown); a bare column gives its numbers.
 
-        Text columns are object arrays (None: null), numeric ones float64 (NaN: null).
+        Text and multi-valued columns are `Texts`, numeric ones float64 with NaN for null.
         """
         if isinstance(self.root, Name):
             return numbers(columns[self.root.name])

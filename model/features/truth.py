@@ -14,11 +14,21 @@ from model.features.spec import plain
 Scalar: TypeAlias = str | float | bool | None
 Value: TypeAlias = Scalar | Sequence[str | float | bool]
 Truth: TypeAlias = bool | None
-Column: TypeAlias = NDArray[np.float64] | NDArray[np.object_]
 
 ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A column of texts or multi-valued attributes: codes int64 [n] into `values`, −1 for null."""
+
+    codes: NDArray[np.int64]
+    values: Sequence[Value]
+
+
+Column: TypeAlias = NDArray[np.float64] | Texts  # NaN: null
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +190,10 @@ def truths(node: Node, columns: Mapping[str, Column], rows: int) -> NDArray[np.f
             return 1 - _every([1 - truths(part, columns, rows) for part in parts])
         case Negation(part):
             return 1 - truths(part, columns, rows)
-        case Test(sign, Name(name), Literal(float(value))) if sign in ORDERS and columns[name].dtype != object:
-            column = columns[name].astype(np.float64)
-            return np.where(np.isnan(column), np.nan, ORDERS[sign](column, value))
+        case Test(sign, Name(name), Literal(float(value))) if sign in ORDERS:
+            column = columns[name]
+            if not isinstance(column, Texts):
+                return np.where(np.isnan(column), np.nan, ORDERS[sign](column, value))
     return _lifted(node, columns, rows)
 
 
@@ -192,24 +203,40 @@ def _every(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def _lifted(node: Node, columns: Mapping[str, Column], rows: int) -> NDArray[np.float64]:
-    """`truth` once for each distinct combination of the values that a node reads."""
+    """`truth` once for each distinct combination of the values that a node reads (two columns at most)."""
     names = tuple(dict.fromkeys(names_of(node)))
-    known: dict[tuple[Value, ...], float] = {}
-    keys = list(zip(*(_listed(columns[name]) for name in names), strict=True)) if names else [()] * rows
-    for key in dict.fromkeys(keys):
-        found = truth(node, dict(zip(names, key, strict=True)))
-        known[key] = math.nan if found is None else float(found)
-    return np.fromiter((known[key] for key in keys), np.float64, rows)
+    read = [_texts(columns[name]) for name in names]
+    mixed = np.zeros(rows, np.int64)
+    for column in read:
+        mixed = mixed * (len(column.values) + 1) + column.codes + 1
+    distinct, inverse = np.unique(mixed, return_inverse=True)
+    found = [truth(node, dict(zip(names, _unmixed(number, read), strict=True))) for number in distinct.tolist()]
+    return _floats(found)[inverse]
 
 
-def _listed(column: Column) -> list[Value]:
-    """Values of a column with None for null, so that equal means equal (NaN is not)."""
-    return [None if value != value else value for value in column.tolist()]
+def _unmixed(number: int, read: Sequence[Texts]) -> list[Value]:
+    """The values that a mixed number stands for."""
+    values: list[Value] = []
+    for column in reversed(read):
+        number, place = divmod(number, len(column.values) + 1)
+        values.append(column.values[place - 1] if place else None)
+    return values[::-1]
+
+
+def _texts(column: Column) -> Texts:
+    """A column by its distinct values."""
+    if isinstance(column, Texts):
+        return column
+    values, codes = np.unique(column, return_inverse=True)
+    return Texts(np.where(np.isnan(column), -1, codes), values.tolist())
+
+
+def _floats(values: Iterable[float | None]) -> NDArray[np.float64]:
+    return np.asarray([math.nan if value is None else float(value) for value in values], np.float64)
 
 
 def numbers(column: Column) -> NDArray[np.float64]:
     """A column as numbers, NaN where it has none."""
-    if column.dtype != object:
-        return column.astype(np.float64)
-    found = {value: _number(value) for value in set(column.tolist())}
-    return np.asarray([math.nan if found[value] is None else found[value] for value in column.tolist()], np.float64)
+    if isinstance(column, Texts):
+        return _floats([*(_number(value) for value in column.values), None])[column.codes]
+    return column
