@@ -1,0 +1,82 @@
+"""Item → item tables of the recall channels, learned from a log grouped by user."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from model.data.log import ByUser
+from model.features.neighbours import Neighbours
+
+DENSE_ITEMS = 20_000  # largest catalogue whose item–item matrix is inverted
+GAP_POWER = 0.5  # weight of a pair `gap` steps apart is gap^-GAP_POWER
+POPULARITY_POWER = 0.25  # how far a target's own frequency is divided out
+
+
+def cooccurrence(log: ByUser, items: int, window: int = 20, keep: int = 200) -> Neighbours:
+    """Directed co-occurrence: i → j adds gap^-½ when j follows i within `window` steps, over j's frequency^¼."""
+    parts = list(_followers(log, window))
+    sources, targets, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+    frequency = np.maximum(np.bincount(log.log.item, minlength=items), 1.0)
+    return Neighbours.build(sources, targets, weights / frequency[targets] ** POPULARITY_POWER, items, keep)
+
+
+def _followers(log: ByUser, window: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
+    """Pairs (earlier item, later item, weight) of one user, one gap after the other; the first is always empty."""
+    user, item = log.log.user[log.places], log.log.item[log.places]
+    yield item[:0], item[:0], np.empty(0)
+    for gap in range(1, min(window, len(item) - 1) + 1):
+        same = user[:-gap] == user[gap:]
+        yield item[:-gap][same], item[gap:][same], np.full(int(same.sum()), gap**-GAP_POWER)
+
+
+def ease(log: ByUser, items: int, shrink: float = 500.0, keep: int = 200) -> Neighbours:
+    """EASE (Steck 2019): the linear item–item model in closed form, its `keep` best positive weights an item.
+
+    Above DENSE_ITEMS items, where the dense inverse does not fit, cosine neighbours stand in.
+    """
+    x = interaction_matrix(log, items)
+    if items > DENSE_ITEMS:
+        return cosine(x, shrink / 50, keep)
+    gram = np.asarray((x.T @ x).todense(), np.float32)
+    gram[np.diag_indices(items)] += shrink
+    inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False, assume_a="pos")
+    weights = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return best_of_dense(weights, keep)
+
+
+def best_of_dense(weights: NDArray[np.float32], keep: int) -> Neighbours:
+    """Table of the `keep` largest positive weights of each row of a dense matrix [N, N]."""
+    keep = min(keep, len(weights))
+    near = np.argpartition(-weights, keep - 1, axis=1)[:, :keep]
+    found = np.take_along_axis(weights, near, axis=1).astype(np.float64).ravel()
+    sources = np.repeat(np.arange(len(weights)), keep)
+    return Neighbours.build(sources, near.ravel().astype(np.int64), found, len(weights), keep)
+
+
+def cosine(x: sp.csr_matrix, shrink: float, keep: int, chunk: int = 2000) -> Neighbours:
+    """Shrunk cosine between the columns of a users × items matrix, the `keep` best an item."""
+    norm = np.sqrt(np.asarray(x.multiply(x).sum(0)).ravel()) + 1e-9
+    parts = []
+    for start in range(0, x.shape[1], chunk):
+        overlap = (x[:, start : start + chunk].T @ x).tocoo()
+        value = overlap.data / (norm[overlap.row + start] * norm[overlap.col] + shrink)
+        parts.append((overlap.row.astype(np.int64) + start, overlap.col.astype(np.int64), value))
+    sources, targets, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Neighbours.build(sources, targets, weights, x.shape[1], keep)
+
+
+def interaction_matrix(log: ByUser, items: int) -> sp.csr_matrix:
+    """Who ever touched what: users × items, ones."""
+    shape = (len(log.indptr) - 1, items)
+    x = sp.csr_matrix((np.ones(len(log.log), np.float32), (log.log.user, log.log.item)), shape=shape)
+    x.data[:] = 1.0  # repeats count once
+    return x
+
+
+def as_matrix(table: Neighbours) -> sp.csr_matrix:
+    """The table as a sparse items × items matrix."""
+    return sp.csr_matrix((table.weights, table.indices, table.indptr), shape=(len(table), len(table)))

@@ -1,0 +1,234 @@
+"""The whole of learning, readable top to bottom: channels, towers, ranker, calibration, then again on everything."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.config import Recipe, Training
+from model.data.log import Dataset, Log
+from model.data.spec import build_spec, channel_spec, context_table
+from model.features.calibration import Calibration, Identity
+from model.features.counters import ItemCounters
+from model.features.neighbours import Neighbours
+from model.features.ranking import ArrayItems
+from model.features.spec import ChannelSpec, FeatureSpec
+from model.nn.graph import sampled_neighbours
+from model.nn.model import MultiTaskModel
+from model.nn.settings import NetSettings
+from model.train.arrays import Features, known_ids, make_features
+from model.train.batches import item_vectors, user_vectors
+from model.train.calibrate import calibrated
+from model.train.moments import Moments
+from model.train.plan import Plan, make_plan
+from model.train.rank import Objective, fit_ranker, readings
+from model.train.record import Record
+from model.train.side import side_losses
+from model.train.slates import Draw, Knowledge, SlateBuilder, Slates, count
+from model.train.start import start_vectors
+from model.train.tables import TableMaker
+from model.train.tower import TowerData, fit_towers
+
+GRAPH_NEIGHBOURS = 16
+VALID_SLATES = 3000
+REFIT_SHARE, REFIT_RATE = 0.3, 0.3  # of the epochs and of the learning rate of the first fit
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Everything a bundle is made of: nets, spec, arrays, tables and counters, calibration, and the log they know."""
+
+    model: MultiTaskModel
+    spec: FeatureSpec
+    features: Features
+    tables: Mapping[str, Neighbours]
+    counters: ItemCounters
+    calibration: Mapping[str, Calibration]
+    known: Log
+    temporal: bool
+
+    @property
+    def items(self) -> ArrayItems:
+        """Vectors and attributes of the catalogue."""
+        return ArrayItems(item_vectors(self.model, self.features), self.features.attributes)
+
+
+def fit(recipe: Recipe, dataset: Dataset, text: NDArray[np.float32], record: Record) -> Fitted:
+    """Learn everything a recipe declares from the training part, stop and tune on the validation part.
+
+    text float32 [N, text_dim] are the items' text vectors as the service makes them. With `training.refit` the result
+    knows both parts. Raises TrainingError where learning degenerates.
+    """
+    learner = Learner(recipe, dataset, text, record)
+    learner.fit_channels()
+    kept = learner.fit_towers()
+    learner.fit_ranker()
+    calibration = learner.calibrate()
+    if recipe.training.refit:
+        learner.refit(kept)
+    return learner.fitted(calibration)
+
+
+class Learner:
+    """The stages of one fit and what they hand on to each other."""
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, text: NDArray[np.float32], record: Record) -> None:
+        settings = recipe.training
+        torch.manual_seed(settings.seed)
+        self.recipe, self.dataset, self.settings, self.record = recipe, dataset, settings, record
+        self.generator = np.random.default_rng(settings.seed)
+        self.plan: Plan = make_plan(dataset.log)
+        self.spec = build_spec(recipe, dataset, wanted_channels(settings, dataset), text.shape[1])
+        self.features = make_features(self.spec, dataset, text, self.plan.log.take(self.plan.base))
+        self.context = context_table(self.spec, dataset, self.plan.log)
+        self.maker = TableMaker(settings, dataset, self.features)
+        self.model = make_model(self.spec, dataset, settings, self.generator)
+        self.side = side_losses(recipe, dataset)
+
+    @property
+    def moments(self) -> Moments:
+        """The log as moments, under the spec of now."""
+        return Moments(self.spec, self.plan.log, len(self.dataset.users), timed=self.plan.temporal)
+
+    @property
+    def valid(self) -> NDArray[np.int64]:
+        """A sample of the validation rows, in time order."""
+        rows = np.flatnonzero(self.plan.valid)
+        return np.sort(self.generator.permutation(rows)[:VALID_SLATES])
+
+    def tables(self, known: NDArray[np.bool_]) -> dict[str, Neighbours]:
+        """Channel tables that know the rows `known` (bool [n])."""
+        return self.maker.make(self.spec, self.plan.log.take(known).by_user(len(self.dataset.users)))
+
+    def fit_channels(self) -> None:
+        """Choose how each channel reads a history, on the validation part."""
+        log = self.plan.log.take(self.plan.train).by_user(len(self.dataset.users))
+        channels, figures = self.maker.tune(self.spec, log, self.moments, self.valid)
+        self.spec = self.spec.model_copy(update={"channels": channels})
+        self.record.figures["channels"] = figures
+        self.record.stage("channels")
+
+    def tower_data(self, known: NDArray[np.bool_]) -> TowerData:
+        """What the towers learn from when they may know the rows `known`."""
+        return TowerData(self.moments, known, self.context, self.features)
+
+    def fit_towers(self) -> int:
+        """Stage 1 on the base; the number of epochs that was best."""
+        log = self.plan.log.take(self.plan.base).by_user(len(self.dataset.users))
+        self.model.item_tower.start_ids(start_vectors(log, len(self.dataset.items), self.spec.dim))
+        data, settings = self.tower_data(self.plan.base), self.settings
+        rows, rate = np.flatnonzero(self.plan.valid), settings.learning_rate
+        kept = fit_towers(
+            self.model, data, settings, self.side, rows, self.generator, settings.epochs, rate, self.record.epoch
+        )
+        self.record.stage("towers")
+        return kept
+
+    def fit_ranker(self) -> None:
+        """Stage 2 on the events that the base does not hold."""
+        vectors = item_vectors(self.model, self.features)
+        slates = self.taught_slates(vectors)
+        tables = self.tables(self.plan.train)
+        whole = Draw(self.recipe.serving.candidates, self.random_candidates, whole=True)
+        self.valid_slates = self.slates(self.valid, whole, tables, self.plan.train, vectors, "validation slates")
+        self.record.stage("slates")
+        self.objective = Objective(self.spec, self.recipe.pair_tasks)
+        fit_ranker(
+            self.model, self.objective, slates, self.valid_slates, vectors, self.settings, self.generator,
+            self.record.epoch,
+        )  # fmt: skip
+        self.valid_readings = readings(self.model, self.valid_slates, vectors)
+        self.record.stage("ranker")
+
+    @property
+    def random_candidates(self) -> int:
+        """Random items a slate needs: as many as the task with most sampled negatives asks for."""
+        return max(task.negatives for task in self.recipe.pair_tasks)
+
+    def taught_slates(self, vectors: NDArray[np.float32]) -> Slates:
+        """Slates of (a sample of) the taught rows; each fold's tables have not seen them."""
+        draw = Draw(self.settings.slate, self.random_candidates)
+        rows = np.flatnonzero(self.plan.taught)
+        rows = np.sort(self.generator.permutation(rows)[: self.settings.ranker_examples])
+        parts = []
+        for fold in range(self.plan.folds):
+            mine = rows[self.plan.fold[rows] == fold]
+            tables = self.tables(self.plan.known(fold))
+            parts.append(self.slates(mine, draw, tables, self.plan.base, vectors, f"slates {fold + 1}"))
+        return Slates.concatenate(part for part in parts if len(part))
+
+    def slates(
+        self,
+        rows: NDArray[np.int64],
+        draw: Draw,
+        tables: Mapping[str, Neighbours],
+        counted: NDArray[np.bool_],
+        vectors: NDArray[np.float32],
+        label: str,
+    ) -> Slates:
+        """Slates of some rows; by user the counters stand at the end of `counted`, by time they move with the log."""
+        moments, log = self.moments, self.plan.log
+        users = user_vectors(self.model, moments, rows, vectors, self.features.profile, self.context)
+        items = len(self.features)
+        fixed = None if self.plan.temporal else count(self.spec, items, log.take(counted))
+        known = Knowledge(tables, fixed, log, ArrayItems(vectors, self.features.attributes), np.ones(items, bool))
+        builder = SlateBuilder(self.spec, moments, self.context, self.features.profile, draw)
+        return builder.build(rows, users, known, self.generator, label)
+
+    def calibrate(self) -> dict[str, Calibration]:
+        """A calibration a task, from what the ranker says of the validation slates."""
+        labels = self.objective.labels(self.valid_slates)
+        found: dict[str, Calibration] = {}
+        for place, task in enumerate(self.spec.tasks):
+            truth = labels[..., place]
+            if task.kind == "next_item":
+                truth = np.where(self.valid_slates.role > 0, self.valid_slates.role == 1, np.nan).astype(np.float32)
+            outputs = self.valid_readings[..., place].ravel()
+            found[task.name] = (
+                Identity() if task.kind in ("regression", "ordinal") else calibrated(outputs, truth.ravel())
+            )
+        return found
+
+    def refit(self, kept: int) -> None:
+        """Go on with the towers on everything, at a lower rate, so that the ranker still knows their space."""
+        everything = np.ones(len(self.plan.log), bool)
+        self.features = replace(self.features, id_index=known_ids(len(self.features), self.plan.log))
+        epochs = max(round(kept * REFIT_SHARE), 1)
+        fit_towers(
+            self.model, self.tower_data(everything), self.settings, self.side, np.empty(0, np.int64), self.generator,
+            epochs, self.settings.learning_rate * REFIT_RATE, self.record.refit_epoch,
+        )  # fmt: skip
+        self.record.stage("refit")
+
+    def fitted(self, calibration: Mapping[str, Calibration]) -> Fitted:
+        """Everything as the bundle will hold it."""
+        known = np.ones(len(self.plan.log), bool) if self.settings.refit else self.plan.train
+        log = self.plan.log.take(known)
+        counters = count(self.spec, len(self.features), log)
+        return Fitted(
+            self.model, self.spec, self.features, self.tables(known), counters, calibration, log, self.plan.temporal
+        )
+
+
+def wanted_channels(settings: Training, dataset: Dataset) -> tuple[ChannelSpec, ...]:
+    """The recall channels that are enabled and have what they need."""
+    shared = dataset.graph is not None or bool(dataset.item_records.values)
+    names = ["tower", "cooccurrence", "ease", *(["graph"] if shared else [])]
+    return tuple(channel_spec(name, settings) for name in names if settings.channel(name).enabled)
+
+
+def make_model(
+    spec: FeatureSpec, dataset: Dataset, settings: Training, generator: np.random.Generator
+) -> MultiTaskModel:
+    """The networks of a data set, untrained, with the graph's neighbours drawn."""
+    graph = dataset.graph
+    entities, relations = (0, 0) if graph is None else (len(graph.entities), len(graph.relations))
+    shared = {name: value for name, value in settings.model_dump().items() if name in NetSettings.model_fields}
+    model = MultiTaskModel(spec, len(dataset.items), entities, relations, NetSettings.model_validate(shared))
+    if graph is not None:
+        model.graph_encoder.set_neighbours(
+            *sampled_neighbours(graph.triples, entities, relations, GRAPH_NEIGHBOURS, generator)
+        )
+    return model

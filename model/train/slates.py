@@ -1,0 +1,245 @@
+"""Slates: a user at a moment, what happened then, and what the channels would have offered instead."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from model.data.log import Log
+from model.events import History
+from model.features.counters import ItemCounters
+from model.features.neighbours import Evidence, Neighbours
+from model.features.ranking import ArrayItems, Moment, neighbour_evidence, ranker_inputs
+from model.features.spec import FeatureSpec
+from model.train.moments import PAD, Moments, Windows
+
+POSITIVE, OFFERED, RANDOM, EMPTY = 1, 2, 3, 0  # role of a candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Slates:
+    """S slates of C candidates (PAD-padded), everything the ranker reads but the vectors.
+
+    row int64 [S] (row of the log) · user int64 [S] · candidates int64 [S, C] · role int8 [S, C] · labels float32
+    [S, C, T] (NaN: unlabelled) · features float32 [S, C, F] · user_features float32 [S, Fu] · user_vector float32
+    [S, D] · profile int32 [S, P] · context int64 [S, X] · history: windows of rank_history events · fresh bool [S]
+    (the positive was not in the history, so that a list could have held it) · offered bool [S] (a channel offered it).
+    """
+
+    row: NDArray[np.int64]
+    user: NDArray[np.int64]
+    candidates: NDArray[np.int64]
+    role: NDArray[np.int8]
+    labels: NDArray[np.float32]
+    features: NDArray[np.float32]
+    user_features: NDArray[np.float32]
+    user_vector: NDArray[np.float32]
+    profile: NDArray[np.int32]
+    context: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    types: NDArray[np.int64]
+    values: NDArray[np.float32]
+    gaps: NDArray[np.int64]
+    fresh: NDArray[np.bool_]
+    offered: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, places: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Slates":
+        """Some of the slates."""
+        return Slates(**{one.name: getattr(self, one.name)[places] for one in fields(self)})
+
+    @classmethod
+    def concatenate(cls, parts: Iterable["Slates"]) -> "Slates":
+        """Slates of equal width, one after the other."""
+        many = list(parts)
+        return cls(**{one.name: np.concatenate([getattr(part, one.name) for part in many]) for one in fields(cls)})
+
+
+class _Made(NamedTuple):
+    """One slate before padding."""
+
+    candidates: NDArray[np.int64]  # [c]
+    role: NDArray[np.int8]  # [c]
+    features: NDArray[np.float32]  # [c, F]
+    user_features: NDArray[np.float32]  # [Fu]
+    fresh: bool
+    offered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What slates may know: channel tables, counters (None: replayed up to each moment), items, the user tower's view.
+
+    `timeline` are the rows that the counters replay, in time order; `trained` bool [N]: items that can be drawn.
+    """
+
+    tables: Mapping[str, Neighbours]
+    counters: ItemCounters | None
+    timeline: Log | None
+    items: ArrayItems
+    trained: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How many candidates a slate gets beside its positive: from the channels' merged lists, and at random."""
+
+    offered: int
+    random: int
+    whole: bool = False  # the whole merged list as it is served, best `offered` of it, instead of a sample
+
+
+class SlateBuilder:
+    """Builds slates for rows of a log."""
+
+    def __init__(
+        self, spec: FeatureSpec, moments: Moments, context: NDArray[np.int64], profile: NDArray[np.int32], draw: Draw
+    ) -> None:
+        self.spec, self.moments, self.context, self.profile, self.draw = spec, moments, context, profile, draw
+
+    def build(
+        self,
+        rows: NDArray[np.int64],
+        user_vectors: NDArray[np.float32],
+        knowledge: Knowledge,
+        generator: np.random.Generator,
+        label: str = "slates",
+    ) -> Slates:
+        """Slates of log rows in time order (their user vectors [S, D] beside them)."""
+        counters = Replay(self.spec, knowledge)
+        windows = self.moments.windows(rows, self.spec.rank_history)
+        made = []
+        for place in tqdm(range(len(rows)), desc=label, mininterval=2, disable=len(rows) < 2000):
+            counters.until(float(self.moments.log.time[rows[place]]))
+            made.append(self._one(int(rows[place]), user_vectors[place], knowledge, counters.counters, generator))
+        return self._packed(rows, user_vectors, windows, made)
+
+    def _one(
+        self,
+        row: int,
+        vector: NDArray[np.float32],
+        known: Knowledge,
+        counters: ItemCounters,
+        generator: np.random.Generator,
+    ) -> _Made:
+        """Candidates, roles, features, user features of one moment, and whether its positive is new to the user."""
+        log = self.moments.log
+        history = self.moments.history(row)
+        positive = int(log.item[row])
+        allowed = known.trained.copy()
+        allowed[history.rows] = False
+        evidence = self.evidence(history, vector, known, allowed)
+        fresh, offers = positive not in history.rows, merged(evidence)
+        candidates, roles = self._candidates(positive, offers, allowed, generator)
+        moment = Moment(
+            history, self.profile[log.user[row]], self.context[row], float(self.moments.now(np.asarray([row]))[0])
+        )
+        made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters)
+        features, of_user = made["candidate_features"][0], made["user_features"][0]
+        return _Made(candidates, roles, features, of_user, fresh, positive in offers)
+
+    def evidence(
+        self, history: History, vector: NDArray[np.float32], known: Knowledge, allowed: NDArray[np.bool_]
+    ) -> dict[str, Evidence]:
+        """Every channel's list as it would be served: unseen items only, cut to its size."""
+        found = {}
+        for channel in self.spec.channels:
+            if channel.kind == "tower":
+                found[channel.name] = best(known.items.vector @ vector, allowed, channel.size)
+            else:
+                offers = neighbour_evidence(known.tables[channel.name], channel, history)
+                found[channel.name] = offers.allowed(allowed).top(channel.size)
+        return found
+
+    def _candidates(
+        self,
+        positive: int,
+        offered: NDArray[np.int64],
+        allowed: NDArray[np.bool_],
+        generator: np.random.Generator,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        """The positive, some of what is offered, some of the rest."""
+        offered = offered[offered != positive]
+        if not self.draw.whole and len(offered) > self.draw.offered:
+            offered = generator.choice(offered, self.draw.offered, replace=False)
+        offered = offered[: self.draw.offered]
+        drawn = generator.integers(0, len(allowed), 2 * self.draw.random)
+        drawn = drawn[allowed[drawn] & (drawn != positive)][: self.draw.random]
+        roles = np.repeat([POSITIVE, OFFERED, RANDOM], [1, len(offered), len(drawn)])
+        return np.concatenate([[positive], offered, drawn]), roles.astype(np.int8)
+
+    def _packed(
+        self,
+        rows: NDArray[np.int64],
+        vectors: NDArray[np.float32],
+        windows: Windows,
+        made: list[_Made],
+    ) -> Slates:
+        """Everything as padded arrays, with the labels of the rows."""
+        log, count = self.moments.log, len(rows)
+        width = 1 + self.draw.offered + self.draw.random
+        candidates = np.full((count, width), PAD, np.int64)
+        role = np.zeros((count, width), np.int8)
+        features = np.zeros((count, width, made[0].features.shape[1] if made else 0), np.float32)
+        for place, one in enumerate(made):
+            size = len(one.candidates)
+            candidates[place, :size], role[place, :size] = one.candidates, one.role
+            features[place, :size] = one.features
+        labels = np.full((count, width, log.labels.shape[1]), np.nan, np.float32)
+        labels[:, 0] = log.labels[rows]
+        return Slates(
+            rows, log.user[rows], candidates, role, labels, features,
+            np.stack([one.user_features for one in made]), vectors, self.profile[log.user[rows]], self.context[rows],
+            windows.rows, windows.types, windows.values, windows.gaps, np.asarray([one.fresh for one in made]),
+            np.asarray([one.offered for one in made]),
+        )  # fmt: skip
+
+
+class Replay:
+    """Counters at each moment: fixed ones as they are, or the timeline's events counted up to the moment."""
+
+    def __init__(self, spec: FeatureSpec, knowledge: Knowledge) -> None:
+        self.log = knowledge.timeline if knowledge.counters is None else None
+        self.counters = knowledge.counters or ItemCounters.empty(
+            len(knowledge.trained), len(spec.event_types), spec.half_lives
+        )
+        self.at = 0
+
+    def until(self, time: float) -> None:
+        """Count the timeline's events before `time`, strictly; moments must come in time order."""
+        log = self.log
+        while log is not None and self.at < len(log) and log.time[self.at] < time:
+            at = self.at
+            self.counters.add(int(log.item[at]), int(log.type[at]), float(log.time[at]), float(log.value[at]))
+            self.at += 1
+
+
+def count(spec: FeatureSpec, items: int, log: Log) -> ItemCounters:
+    """Counters as of the end of a log."""
+    made = ItemCounters.empty(items, len(spec.event_types), spec.half_lives)
+    for item, kind, time, value in zip(log.item, log.type, log.time, log.value, strict=True):
+        made.add(int(item), int(kind), float(time), float(value))
+    return made
+
+
+def best(scores: NDArray[np.float32], allowed: NDArray[np.bool_], size: int) -> Evidence:
+    """The best allowed rows of dense scores [N]."""
+    scores = np.where(allowed, scores, -np.inf)
+    size = min(size, int(allowed.sum()))
+    near = np.argpartition(-scores, size - 1)[:size] if size else np.empty(0, np.int64)
+    return Evidence.ranked(near.astype(np.int64), scores[near].astype(np.float32))
+
+
+def merged(evidence: Mapping[str, Evidence], limit: int | None = None) -> NDArray[np.int64]:
+    """Rows that any channel offers, taken from the lists in turn (each once), at most `limit`."""
+    deep = max((len(one) for one in evidence.values()), default=0)
+    padded = [np.concatenate([one.rows, np.full(deep - len(one), PAD)]) for one in evidence.values()]
+    turn = np.stack(padded, axis=1).ravel() if padded else np.empty(0, np.int64)
+    rows, first = np.unique(turn, return_index=True)
+    order = rows[np.argsort(first)]
+    return order[order != PAD][:limit]

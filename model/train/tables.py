@@ -1,0 +1,92 @@
+"""Which item → item tables a data set gets, how strong they are regularised, and how they read a history."""
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from model.config import Training
+from model.data.log import ByUser, Dataset
+from model.features.neighbours import Neighbours
+from model.features.spec import ChannelSpec, FeatureSpec
+from model.train.arrays import Features
+from model.train.channels import cooccurrence, cosine, ease
+from model.train.metrics import ndcg
+from model.train.moments import Moments
+from model.train.tune import channel_ranks, tuned_decay, tuned_shrink
+
+
+class TableMaker:
+    """Makes the tables of all neighbour channels from a log; what does not depend on the log is made once."""
+
+    def __init__(self, settings: Training, dataset: Dataset, features: Features) -> None:
+        self.settings, self.items = settings, len(dataset.items)
+        self.shrink = settings.channel("ease").shrink
+        self.shared = shared_neighbours(dataset, features.attributes, settings.channel("graph").keep)
+
+    def make(self, spec: FeatureSpec, log: ByUser) -> dict[str, Neighbours]:
+        """The table of every neighbour channel of the spec."""
+        return {channel.name: self.table(channel.name, log) for channel in spec.channels if channel.kind != "tower"}
+
+    def table(self, name: str, log: ByUser) -> Neighbours:
+        """One channel's table."""
+        one = self.settings.channel(name)
+        if name == "cooccurrence":
+            return cooccurrence(log, self.items, one.window, one.keep)
+        return self.shared if name == "graph" else ease(log, self.items, self.shrink, one.keep)
+
+    def tune(
+        self, spec: FeatureSpec, log: ByUser, moments: Moments, rows: NDArray[np.int64]
+    ) -> tuple[tuple[ChannelSpec, ...], dict[str, dict[str, float]]]:
+        """Channels with the decay (and EASE's strength) that is best on the rows, and what they reach alone."""
+        if not len(rows):
+            return spec.channels, {}
+        found, figures = [], {}
+        for channel in spec.channels:
+            chosen = channel if channel.kind == "tower" else self._tuned(channel, log, moments, rows)
+            found.append(chosen)
+            if channel.kind != "tower":
+                quality = ndcg(channel_ranks(self.table(channel.name, log), chosen, moments, rows))
+                figures[channel.name] = {"ndcg@10": quality, "decay": chosen.decay}
+        return tuple(found), figures
+
+    def _tuned(self, channel: ChannelSpec, log: ByUser, moments: Moments, rows: NDArray[np.int64]) -> ChannelSpec:
+        if channel.name != "ease":
+            return tuned_decay(self.table(channel.name, log), channel, moments, rows)[1]
+        given = (self.shrink, self.settings.channel("ease").keep)
+        self.shrink, chosen = tuned_shrink(ease, log, self.items, given, channel, moments, rows)
+        return chosen
+
+
+def shared_neighbours(dataset: Dataset, attributes: NDArray[np.int32], keep: int) -> Neighbours:
+    """Items that share neighbours in the graph, rare ones counting more; their attributes where there is no graph."""
+    found = graph_matrix(dataset) if dataset.graph is not None else attribute_matrix(attributes)
+    holders = np.asarray(found.sum(0)).ravel()
+    telling = (holders > 1).astype(float) * np.log((1 + found.shape[0]) / (1 + holders))
+    return cosine(sp.csr_matrix(found @ sp.diags(telling)).T.tocsr(), 1.0, keep)
+
+
+def graph_matrix(dataset: Dataset) -> sp.csr_matrix:
+    """Items × (relation, entity at its other end), ones; both directions of a relation."""
+    graph = dataset.graph
+    assert graph is not None
+    items = np.flatnonzero(graph.item_entity >= 0)
+    row_of = np.full(len(graph.entities), -1)
+    row_of[graph.item_entity[items]] = items
+    head, kind, tail = graph.triples.T
+    rows = np.concatenate([row_of[head], row_of[tail]])
+    width, kinds = len(graph.entities), len(graph.relations)
+    columns = np.concatenate([kind * width + tail, (kinds + kind) * width + head])
+    there = rows >= 0
+    _, places = np.unique(columns[there], return_inverse=True)
+    made = sp.csr_matrix(
+        (np.ones(there.sum()), (rows[there], places)), shape=(len(dataset.items), places.max(initial=0) + 1)
+    )
+    made.data[:] = 1.0
+    return made
+
+
+def attribute_matrix(attributes: NDArray[np.int32]) -> sp.csr_matrix:
+    """Items × attribute ids, ones."""
+    rows, places = np.nonzero(attributes)
+    width = int(attributes.max(initial=0)) + 1
+    return sp.csr_matrix((np.ones(len(rows)), (rows, attributes[rows, places])), shape=(len(attributes), width))

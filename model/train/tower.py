@@ -1,0 +1,186 @@
+"""Stage 1: both towers by next item, over windows of every user's known events, side losses beside it."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from model.config import Training
+from model.nn.model import MultiTaskModel
+from model.train.arrays import Features
+from model.train.batches import gathered, history_inputs, item_vectors, user_vectors
+from model.train.loop import Schedule, Stopper, batch_size, check_loss
+from model.train.metrics import MISSED, ndcg
+from model.train.moments import PAD, Moments
+from model.train.side import SideLosses
+
+FULL_SOFTMAX_ITEMS = 30_000
+SAMPLED_NEGATIVES = 1024
+GAP_DROPOUT = 0.3  # a gap is hidden this often, so that a moment of unknown time is nothing new
+VALID_MOMENTS = 2000
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TowerData:
+    """What the towers learn from: moments of a log, which of its rows they may know, contexts and item features."""
+
+    moments: Moments
+    known: NDArray[np.bool_]  # [n]; the known rows of a user are the first ones
+    context: NDArray[np.int64]  # [n, X]
+    features: Features
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of known events of each user, [U]."""
+        return np.bincount(self.moments.log.user[self.known], minlength=len(self.moments.by_user.indptr) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One batch of windows: users, ends (events known of each) and whether the window starts the user's sequence."""
+
+    users: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+def fit_towers(
+    model: MultiTaskModel,
+    data: TowerData,
+    settings: Training,
+    side: SideLosses,
+    valid: NDArray[np.int64],
+    generator: np.random.Generator,
+    epochs: int,
+    rate: float,
+    record: Callable[[int, dict[str, float]], None],
+) -> int:
+    """Train both towers; with `valid` rows keep the best epoch (by NDCG@10), else the last; returns epochs kept.
+
+    Raises TrainingError on a degenerate loss.
+    """
+    parameters = [one for name, one in model.named_parameters() if not name.startswith("ranker.")]
+    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay)
+    windows = len(windows_of(data, model.spec.history_length, generator).users)
+    settings = settings.model_copy(update={"batch": batch_size(settings.batch, windows)})
+    steps = -(-windows // settings.batch)
+    schedule = Schedule(optimiser, steps * epochs, settings.warmup)
+    stopper = Stopper(model, settings.patience)
+    sample = generator.permutation(valid)[:VALID_MOMENTS]
+    for epoch in tqdm(range(1, epochs + 1), desc="towers", mininterval=2):
+        loss = _epoch(model, data, settings, side, optimiser, schedule, generator)
+        figures = {"tower/loss": loss}
+        if len(sample):
+            figures["tower/ndcg@10"] = ndcg(tower_ranks(model, data, sample))
+        record(epoch, figures)
+        if len(sample) and stopper.worse(figures["tower/ndcg@10"], epoch):
+            break
+    return stopper.restore(epochs) if len(sample) else epochs
+
+
+def windows_of(data: TowerData, length: int, generator: np.random.Generator) -> Step:
+    """Windows that cover each user's known events from the newest back, with random offsets between them."""
+    users, ends = [], []
+    for user, size in enumerate(data.lengths()):
+        end = int(size)
+        while end > 1 or (end == 1 and size == 1):
+            users.append(user)
+            ends.append(end)
+            end -= length - int(generator.integers(0, max(length // 5, 1)))
+    order = generator.permutation(len(users))
+    return Step(np.asarray(users, np.int64)[order], np.asarray(ends, np.int64)[order])
+
+
+def _epoch(
+    model: MultiTaskModel,
+    data: TowerData,
+    settings: Training,
+    side: SideLosses,
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    generator: np.random.Generator,
+) -> float:
+    """One pass over all windows; the mean loss."""
+    model.train()
+    total, steps = 0.0, 0
+    for step in _batches(windows_of(data, model.spec.history_length, generator), settings.batch):
+        optimiser.zero_grad(set_to_none=True)
+        loss = tower_loss(model, data, settings, step, generator) + side.loss(model, data.features, generator)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        schedule.step()
+        total, steps = total + float(loss.detach()), steps + 1
+    return check_loss("tower loss", total / max(steps, 1))
+
+
+def _batches(all_windows: Step, size: int) -> Iterator[Step]:
+    for at in range(0, len(all_windows.users), size):
+        yield Step(all_windows.users[at : at + size], all_windows.ends[at : at + size])
+
+
+def tower_loss(
+    model: MultiTaskModel, data: TowerData, settings: Training, step: Step, generator: np.random.Generator
+) -> Tensor:
+    """Cross-entropy of each event in the windows given those before it."""
+    length = model.spec.history_length
+    windows = data.moments.windows_at(step.users, step.ends, np.full(len(step.users), np.nan), length)
+    pool, places = _pool(windows.rows, data.features, settings.negatives, generator)
+    hidden = torch.from_numpy(generator.random(len(pool)) < settings.item_dropout)
+    vectors = model.item_vectors(data.features.items(pool), hidden)
+    windows.gaps[generator.random(windows.gaps.shape) < GAP_DROPOUT] = 0
+    inputs = history_inputs(windows, vectors) | {"history_vectors": gathered(vectors, places)}
+    predicted = model.user_vectors_all(inputs | _moment_inputs(data, step, length))[:, :-1]
+    wanted = torch.from_numpy(places != PAD)
+    targets = torch.from_numpy(places)[wanted]
+    logits = predicted[wanted] @ vectors.T
+    if len(pool) < len(data.features):
+        logits = logits - _log_q(data, pool, settings.negatives)
+    return torch.nn.functional.cross_entropy(logits, targets)
+
+
+def _pool(
+    rows: NDArray[np.int64], features: Features, negatives: int, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Items that compete (all, or those in the batch and uniform negatives), and `rows` as places among them."""
+    if not negatives and len(features) <= FULL_SOFTMAX_ITEMS:
+        return np.arange(len(features)), rows
+    drawn = generator.integers(0, len(features), negatives or SAMPLED_NEGATIVES)
+    pool = np.unique(np.concatenate([rows[rows != PAD], drawn]))
+    return pool, np.where(rows == PAD, PAD, np.searchsorted(pool, rows))
+
+
+def _log_q(data: TowerData, pool: NDArray[np.int64], negatives: int) -> Tensor:
+    """log of how often an item is in a pool: by its own frequency in the batches, or drawn (Yi et al. 2019)."""
+    counts = np.bincount(data.moments.log.item[data.known], minlength=len(data.features))
+    share = counts / max(counts.sum(), 1) + (negatives or SAMPLED_NEGATIVES) / len(data.features) / max(len(pool), 1)
+    return torch.from_numpy(np.log(share[pool] / share.sum())).float()
+
+
+def _moment_inputs(data: TowerData, step: Step, length: int) -> dict[str, Tensor]:
+    """Profile [B, P], and the context [B, L+1, X] in which each event happened (none known after the last)."""
+    source, real = data.moments.sources(step.users, step.ends, length)
+    context = np.where(real[..., None], data.context[source], 0)
+    context = np.concatenate([context, np.zeros_like(context[:, :1])], axis=1)
+    profile = torch.from_numpy(data.features.profile[step.users]).long()
+    return {"profile": profile, "context": torch.from_numpy(context)}
+
+
+def tower_ranks(model: MultiTaskModel, data: TowerData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rank of each row's item among all the user has not had before, by the towers alone; [S]."""
+    vectors = item_vectors(model, data.features)
+    users = user_vectors(model, data.moments, rows, vectors, data.features.profile, data.context)
+    return np.asarray([_rank(data, row, vectors @ user) for row, user in zip(rows, users, strict=True)])
+
+
+def _rank(data: TowerData, row: int, scores: NDArray[np.float32]) -> int:
+    target = int(data.moments.log.item[row])
+    history = data.moments.history(int(row)).rows
+    if target in history:
+        return int(MISSED)
+    aim = scores[target]
+    scores[history] = -np.inf
+    return int((scores > aim).sum())
