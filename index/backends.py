@@ -1,7 +1,8 @@
 """Vector indexes behind one protocol: FAISS on the CPU, FAISS on a GPU; larger ones fit the same protocol."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -100,6 +101,17 @@ def single_threaded() -> None:
     if not getattr(_threads, "set", False):
         faiss.omp_set_num_threads(1)
         _threads.set = True
+
+
+@contextmanager
+def many_threads(count: int) -> Iterator[None]:
+    """Let FAISS use `count` threads for what this thread does inside the block: building and measuring, not serving."""
+    faiss.omp_set_num_threads(count)
+    _threads.set = True
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(1)
 
 
 Mover: TypeAlias = Callable[[Any], Any]

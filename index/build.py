@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.backends import FaissIndex, faiss, read_faiss
+from index.backends import FaissIndex, faiss, many_threads, read_faiss
 from index.columns import write_columns
-from index.recall import SAMPLE, TOP, recall, sampled
+from index.recall import SAMPLE, TOP, exact_cuts, recall, sampled
 from index.vectors import item_vectors, user_vectors
 from model.bundle import SEAL, Bundle, Manifest, open_bundle, write_manifest, write_seal
 from model.bundle.digests import TEMPORARY, sync_file
 from model.errors import BundleError, GateError
 
 EXACT_BELOW = 20_000  # rows; from here on lists (IVF) pay
-POINTS_A_LIST = 128  # training points of k-means
+POINTS_A_LIST = 64  # training points of k-means
 MARGIN = 0.01  # recall aimed at above the gate, since other queries than the measured ones will come
 CURRENT = "current"
 
@@ -53,12 +53,12 @@ def build_faiss(vectors: Vectors, queries: Vectors, gate: float) -> Any:
 
 def _choose_probes(index: Any, vectors: Vectors, queries: Vectors, gate: float) -> None:
     """Set the fewest probes (growing by half) whose recall has the margin above the gate."""
+    aim, cuts = min(gate + MARGIN, 1.0), exact_cuts(vectors, queries, min(TOP, len(vectors)))
     probes = 4.0
-    while True:
-        index.nprobe = min(int(probes), index.nlist)
-        if index.nprobe == index.nlist or recall(FaissIndex(index), vectors, queries) >= min(gate + MARGIN, 1.0):
-            return
+    index.nprobe = min(int(probes), index.nlist)
+    while index.nprobe < index.nlist and recall(FaissIndex(index), vectors, queries, cuts=cuts) < aim:
         probes *= 1.5
+        index.nprobe = min(int(probes), index.nlist)
 
 
 def seal(path: Path, gate: float = 0.97, builder: Builder = build_faiss) -> Manifest:
@@ -70,7 +70,7 @@ def seal(path: Path, gate: float = 0.97, builder: Builder = build_faiss) -> Mani
     if not 0 < gate <= 1:
         raise GateError("gate", gate, "give a recall above 0 and at most 1")
     bundle = open_bundle(path, sealed=False)
-    staging = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}seal-", dir=bundle.path.parent))
+    staging = _staging(bundle.path)
     try:
         gates = _stage(bundle, staging, gate, builder)
         manifest = _install(bundle, staging, gates)
@@ -78,6 +78,14 @@ def seal(path: Path, gate: float = 0.97, builder: Builder = build_faiss) -> Mani
         shutil.rmtree(staging, ignore_errors=True)
     point_current(bundle.path)
     return manifest
+
+
+def _staging(bundle: Path) -> Path:
+    """A folder beside the bundle to build in; what killed runs on the same bundle left is removed."""
+    prefix = f"{TEMPORARY}seal-{bundle.name}-"
+    for left in bundle.parent.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=bundle.parent))
 
 
 def _stage(bundle: Bundle, staging: Path, gate: float, builder: Builder) -> dict[str, Any]:
@@ -104,10 +112,10 @@ def _finite(what: str, vectors: Vectors) -> Vectors:
 def _built(part: Part, path: Path, gate: float, builder: Builder) -> dict[str, Any]:
     """Build and write one index, read it back, and hold it to the gate; returns what the manifest says of it."""
     queries = sampled(part.queries)
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
-    faiss.write_index(builder(part.vectors, queries, gate), str(path))
-    index = FaissIndex(read_faiss(path))
-    found = recall(index, part.vectors, queries)
+    with many_threads(os.cpu_count() or 1):
+        faiss.write_index(builder(part.vectors, queries, gate), str(path))
+        index = FaissIndex(read_faiss(path))
+        found = recall(index, part.vectors, queries)
     if len(index) != len(part.vectors) or found < gate:
         raise GateError(
             f"recall@{TOP} of {part.file}", round(found, 4), f"it must be {gate} or more; build another index"

@@ -34,7 +34,8 @@ def without(found: Evidence, rows: NDArray[np.int64]) -> Evidence:
     """Entries whose row is not among `rows`, order kept."""
     if not len(rows):
         return found
-    keep = ~np.isin(found.rows, rows)
+    gone = np.sort(rows)  # a tenth of the time of np.isin at these sizes
+    keep = gone[np.minimum(np.searchsorted(gone, found.rows), len(gone) - 1)] != found.rows
     return Evidence(found.rows[keep], found.scores[keep])
 
 

@@ -149,7 +149,8 @@ class View:
         extra = len(self.dead) + len(excluded)
         if allowed is None and extra <= OVERFETCH:
             found = search_allowed(index, vectors, vector, k + extra)
-            return without(found.allowed(self.live), excluded).top(k) if extra else found
+            kept = found.allowed(self.live) if len(self.dead) else found
+            return without(kept, excluded).top(k)
         mask = self.live.copy() if allowed is None else self.live & allowed[:size]
         mask[excluded[(excluded >= 0) & (excluded < size)]] = False
         return search_allowed(index, vectors, vector, k, mask)

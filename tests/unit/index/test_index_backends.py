@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index.backends import FaissIndex, GpuIndex, faiss, open_index, single_threaded, to_gpu
+from index.backends import FaissIndex, GpuIndex, faiss, many_threads, open_index, single_threaded, to_gpu
 from index.search import search_allowed
 from model.errors import BundleError
 from model.features.sessions import DeviceError
@@ -101,6 +101,13 @@ def test_every_thread_searches_with_one_thread(path: Path) -> None:
         thread.start()
         thread.join()
     assert seen == [1, 1]
+
+
+def test_many_threads_are_for_the_block_only() -> None:
+    with many_threads(2):
+        single_threaded()
+        assert faiss.omp_get_max_threads() == 2
+    assert faiss.omp_get_max_threads() == 1
 
 
 def test_a_card_finds_what_a_filter_leaves_as_far_as_it_can_fetch() -> None:

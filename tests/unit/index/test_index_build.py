@@ -147,7 +147,9 @@ def test_leftovers_of_a_killed_run_are_swept(tmp_path: Path) -> None:
     for name in (f".tmp-{MANIFEST}", "filters/99.rows.npy", "item_features/vectors.npy"):
         (path / name).parent.mkdir(exist_ok=True)
         (path / name).write_bytes(b"half")
+    (tmp_path / ".tmp-seal-v1-killed").mkdir()
     seal(path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["current", "v1"]
     assert "filters/99.rows.npy" not in open_bundle(path).manifest.files
 
 
