@@ -48,7 +48,7 @@ class Pairs:
         keys = np.column_stack([_ranks(self.times), self.users, self.contexts])
         _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         order = np.argsort(inverse.ravel(), kind="stable")
-        parts = np.split(order, np.cumsum(np.bincount(inverse.ravel()))[:-1])
+        parts = np.split(order, np.cumsum(np.bincount(inverse.ravel()))[:-1]) if len(self) else []
         return [
             Group(self.user_ids[self.users[one]], float(self.times[one]), self.contexts[one], part)
             for one, part in zip(first.tolist(), parts, strict=True)
