@@ -106,6 +106,7 @@ def _make(text_encoder: str, items: int, dim: int, folder: Path) -> None:
     import torch
 
     from model.export.onnx import export_graphs
+    from model.export.parity import prove
     from model.export.text import export_text_encoder
     from model.nn.encoder import DEFAULT, TextEncoder
     from model.nn.model import MultiTaskModel
@@ -118,8 +119,9 @@ def _make(text_encoder: str, items: int, dim: int, folder: Path) -> None:
         model = MultiTaskModel(spec, items)
         export_graphs(model, spec, out)
         name = DEFAULT if text_encoder == "minilm" else str(tiny_encoder(Path(scratch) / "encoder", spec.text_dim))
-        said = export_text_encoder(TextEncoder(name, max_tokens=32), out)
-        (out / "made.json").write_bytes(orjson.dumps({"text_encoder": said | {"name": text_encoder}, "parity": {}}))
+        said = export_text_encoder(TextEncoder(name, max_tokens=32), out) | {"name": text_encoder}
+        parity = prove(model, out, spec)
+        (out / "made.json").write_bytes(orjson.dumps({"text_encoder": said, "parity": parity}))
         shutil.move(out, folder)
 
 

