@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from app.cli import main
 from app.batch.tables import read_table, write_table
+from app.cli import main
 from app.pipeline.request import RecommendRequest
 from app.pipeline.user import UserInput
 from model.events import Event, History
