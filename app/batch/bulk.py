@@ -39,10 +39,11 @@ class Bulk:
         inputs = []
         for one, vector in zip(questions, vectors, strict=True):
             until(one.moment.now)
-            inputs.append(self._inputs(one, vector))
+            inputs.append(self.inputs(one, vector))
         return [networks.calibrated(logits) for logits in stacked(networks.ranker, "logits", inputs)]
 
-    def _inputs(self, one: Question, vector: NDArray[np.float32]) -> Inputs:
+    def inputs(self, one: Question, vector: NDArray[np.float32]) -> Inputs:
+        """What the ranker reads of one question (user vector float32 [D]), by the counters as they stand."""
         allowed = Allowed(self._view, None, np.unique(one.moment.history.rows))
         evidence = self._engine.evidence(ChannelRequest(one.moment, vector, allowed, {}))
         return ranker_inputs(self._spec, one.moment, vector, one.rows, evidence, self._view, self._counters)
