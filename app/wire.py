@@ -46,7 +46,7 @@ def _wanted(value: Any) -> Value | dict[str, float]:
     if not isinstance(value, dict):
         return _scalar(value)
     if not value or not value.keys() <= {"min", "max"} or not all(map(_is_number, value.values())):
-        raise PydanticCustomError("scalar", "give {{min: number, max: number}} or one of the two")
+        raise PydanticCustomError("scalar", "give a range of two numbers, min and max, or of one of them")
     return {name: float(bound) for name, bound in value.items()}
 
 

@@ -19,8 +19,8 @@ from model.events import Event
 EXAMPLES = {
     "one event": {"type": "rating", "user_id": "42", "item_id": "50", "value": 5, "event_id": "e-1"},
     "a list": [
-        {"type": "rating", "session_id": "s-1", "item_id": "50", "timestamp": "2026-11-24T20:15:00Z"},
-        {"type": "rating", "user_id": "42", "item_id": "181", "value": 4, "timestamp": 1795551300},
+        {"type": "rating", "session_id": "s-1", "item_id": "50", "timestamp": "2026-09-24T20:15:00Z"},
+        {"type": "rating", "user_id": "42", "item_id": "181", "value": 4, "timestamp": 1790281000},
     ],
 }
 EXAMPLE = {"accepted": 1, "duplicates": 0, "rejected": [], "durability": "aof-everysec"}

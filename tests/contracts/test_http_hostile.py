@@ -198,7 +198,7 @@ def test_ids_that_cannot_be_are_refused(
         ("/recommend", '{"n":null}', "n", None, "an integer from 1 to 200"),
         ("/recommend", '{"user_id":""}', "user_id", "", "1 to 256 bytes"),
         ("/recommend", '{"user_id":7}', "user_id", 7, "a string of 1 to 256 bytes"),
-        ("/recommend", '{"user_id":"%s"}' % BIG, "user_id", None, "1 to 256 bytes"),
+        ("/recommend", json.dumps({"user_id": BIG}), "user_id", None, "1 to 256 bytes"),
         ("/recommend", '{"user_id":"a\\u0000b"}', "user_id", "a\x00b", "without NUL"),
         ("/recommend", '{"diversity":1.1}', "diversity", 1.1, "a number from 0 to 1"),
         ("/recommend", '{"diversity":NaN}', "diversity", "nan", "a number from 0 to 1"),
@@ -217,7 +217,7 @@ def test_ids_that_cannot_be_are_refused(
         ("/recommend", '{"exclude_items":[1]}', "exclude_items.0", 1, "a string of 1 to 256"),
         ("/recommend", '{"filter":{"include":{"genres":"x"}}}', "filter.include.genres", "x", "a list of at most 1000"),
         ("/recommend", '{"filter":{"only":{}}}', "filter.only", "an object with 0 keys", "include, exclude"),
-        ("/recommend", '{"query":"%s"}' % BIG, "query", None, "a string of at most 1000 characters"),
+        ("/recommend", json.dumps({"query": BIG}), "query", None, "a string of at most 1000 characters"),
         (
             "/recommend",
             '{"filter":{"include":{"release_year":[{"min":"x"}]}}}',
