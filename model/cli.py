@@ -38,7 +38,7 @@ def _train(commands: Commands) -> None:
     parser.add_argument("--out", type=Path, default=Path("bundles"), help="folder of bundles (bundles/)")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     _settings(parser)
-    parser.set_defaults(run=_lazily("model.train.run", "train_command"))
+    parser.set_defaults(run=_lazily("model.job", "train_command"))
 
 
 def _evaluate(commands: Commands) -> None:
@@ -46,7 +46,7 @@ def _evaluate(commands: Commands) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a sealed bundle")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the tables")
     parser.add_argument("--report", type=Path, metavar="FILE", help="where report.html goes (the bundle's folder)")
-    parser.set_defaults(run=_lazily("model.train.run", "evaluate_command"))
+    parser.set_defaults(run=_lazily("model.job", "evaluate_command"))
 
 
 def _recipe(parser: argparse.ArgumentParser) -> None:

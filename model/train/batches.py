@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.features.spec import FeatureSpec
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
 from model.train.moments import PAD, Moments, Windows
@@ -67,8 +68,21 @@ def user_vectors(
     model.eval()
     table, made = torch.from_numpy(vectors), [np.empty((0, vectors.shape[1]), np.float32)]
     for at in range(0, len(rows), chunk):
-        some = rows[at : at + chunk]
-        inputs = history_inputs(moments.windows(some, model.spec.history_length), table)
-        who = torch.from_numpy(profile[moments.log.user[some]]).long()
-        made.append(model.user_tower(**inputs, profile=who, context=torch.from_numpy(context[some])).numpy())
+        inputs = user_inputs(model.spec, moments, rows[at : at + chunk], table, profile, context)
+        made.append(model.user_vectors(inputs).numpy())
     return np.concatenate(made)
+
+
+def user_inputs(
+    spec: FeatureSpec,
+    moments: Moments,
+    rows: NDArray[np.int64],
+    vectors: Tensor,
+    profile: NDArray[np.int32],
+    context: NDArray[np.int64],
+) -> Batch:
+    """Inputs of the user tower at the moments of the log's `rows`."""
+    return history_inputs(moments.windows(rows, spec.history_length), vectors) | {
+        "profile": torch.from_numpy(profile[moments.log.user[rows]]).long(),
+        "context": torch.from_numpy(context[rows]),
+    }

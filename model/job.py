@@ -1,0 +1,208 @@
+"""`polyrank train` and `polyrank evaluate`: from a recipe to a sealed bundle, and from a bundle to its figures."""
+
+import argparse
+import json
+import logging
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.bundle import Bundle, BundleWriter, DatasetInfo, Manifest, open_bundle, version_name
+from model.bundle import TextEncoder as EncoderInfo
+from model.config import Recipe, parse_changes
+from model.data.checks import refuse_failures, run_checks
+from model.data.loading import load
+from model.data.log import TRAIN, VALID, Dataset
+from model.errors import BundleError, DataError
+from model.export.onnx import export_graphs
+from model.export.text import export_text_encoder
+from model.nn.encoder import TextEncoder
+from model.train.evaluate import Evaluation, evaluate, table
+from model.train.fit import Fitted, fit
+from model.train.package import write_package
+from model.train.plan import is_temporal
+from model.train.record import Record
+from model.train.report import write_report
+from model.train.system import System, of_bundle, of_fitted
+from model.train.texts import cached_vectors, catalogue_texts, graph_encoder
+
+log = logging.getLogger(__name__)
+THREADS = 2  # more pays little on nets of this size
+CACHE = Path("runs") / ".cache"
+Seal = Callable[[Path], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """The exported text encoder of a run: its folder, what the manifest says of it, the width of its vectors."""
+
+    folder: Path
+    info: EncoderInfo
+    width: int
+
+    def vectors(self, dataset: Dataset, fields: tuple[str, ...]) -> NDArray[np.float32]:
+        """Text vectors of the catalogue, float32 [N, width], from the cache where it has them."""
+        encode = graph_encoder(self.folder, self.info.max_tokens, self.width, THREADS)
+        cache = CACHE / "texts" / f"{self.info.digest[:16]}.npz"
+        return cached_vectors(catalogue_texts(fields, dataset), encode, self.width, cache)
+
+
+def train_command(arguments: argparse.Namespace) -> int:
+    """`polyrank train`: recipe → data → checks → learning → bundle → seal; prints the figures and the bundle's path."""
+    recipe = asked_recipe(arguments)
+    path = train(recipe, arguments.data, arguments.out)
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def asked_recipe(arguments: argparse.Namespace) -> Recipe:
+    """The recipe under the profile, seed and settings of the command line."""
+    seed = {} if arguments.seed is None else {"training.seed": arguments.seed}
+    return Recipe.load(arguments.recipe).under(arguments.profile, parse_changes(arguments.settings) | seed)
+
+
+def train(recipe: Recipe, data_dir: Path | None, out: Path, runs: Path = Path("runs")) -> Path:
+    """Learn a recipe and leave a sealed bundle in `out`; its path. Raises PolyrankError where any step refuses."""
+    torch.set_num_threads(min(THREADS, os.cpu_count() or 1))
+    dataset = load(recipe, data_dir)
+    refuse_failures(run_checks(recipe, dataset))
+    created = datetime.now(UTC)
+    version = free_version(out, version_name(created, secrets.token_hex(2)))
+    record = Record(runs / version)
+    try:
+        return _trained(recipe, dataset, record, out / version, created)
+    finally:
+        record.close()
+
+
+def free_version(out: Path, version: str) -> str:
+    """The version itself, with a number when a bundle of that name exists."""
+    names = [version, *(f"{version}-{number}" for number in range(2, 100))]
+    return next(name for name in names if not (out / name).exists())
+
+
+def _trained(recipe: Recipe, dataset: Dataset, record: Record, target: Path, created: datetime) -> Path:
+    """The stages after the data is known to be sound."""
+    encoder = exported_encoder(recipe)
+    text = encoder.vectors(dataset, recipe.items.text if recipe.items else ())
+    record.stage("texts")
+    fitted = fit(recipe, dataset, text, record)
+    system = of_fitted(fitted)
+    found = evaluate(recipe, dataset, system, recipe.training.seed)
+    record.figures |= found.figures
+    record.stage("evaluation")
+    sys.stdout.write(table(found.figures) + "\n")
+    write_bundle(recipe, dataset, fitted, encoder, found, record, target, created)
+    record.stage("export")
+    sealer()(target)
+    record.stage("seal")
+    return target
+
+
+def exported_encoder(recipe: Recipe) -> Encoder:
+    """The recipe's text encoder as its graph, exported once and kept in the cache."""
+    name, max_tokens = recipe.training.encoder, recipe.training.max_tokens
+    place = CACHE / "encoders" / f"{Path(name).name}-{max_tokens}"
+    kept = place / "encoder.json"
+    if not kept.is_file():
+        place.mkdir(parents=True, exist_ok=True)
+        encoder = TextEncoder(name, max_tokens)
+        info = EncoderInfo(**export_text_encoder(encoder, place))
+        kept.write_text(json.dumps({"info": info.model_dump(), "width": encoder.width}), encoding="utf-8")
+    said = json.loads(kept.read_text(encoding="utf-8"))
+    return Encoder(place, EncoderInfo(**said["info"]), said["width"])
+
+
+def write_bundle(
+    recipe: Recipe,
+    dataset: Dataset,
+    fitted: Fitted,
+    encoder: Encoder,
+    found: Evaluation,
+    record: Record,
+    target: Path,
+    created: datetime,
+) -> None:
+    """Everything as an unsealed bundle at `target`."""
+    with BundleWriter(target.parent, target.name) as writer:
+        export_graphs(fitted.model, fitted.spec, writer.path)
+        for name in ("text_encoder.onnx", "tokenizer.json"):
+            shutil.copy(encoder.folder / name, writer.file(name))
+        write_package(writer, recipe, dataset, fitted)
+        facts = report_facts(recipe, dataset, record, created)
+        write_report(writer.file("report.html"), dataset, of_fitted(fitted), found, record.curves, facts)
+        writer.manifest(
+            Manifest(
+                version=target.name,
+                created=created.isoformat(),
+                recipe=recipe.to_dict(),
+                spec=fitted.spec,
+                schema_digest=fitted.spec.digest(),
+                dataset=DatasetInfo(**dataset.summary()),
+                calibration=dict(fitted.calibration),
+                metrics=record.figures | {"minutes": record.minutes},
+                text_encoder=encoder.info,
+            )
+        )
+
+
+def report_facts(recipe: Recipe, dataset: Dataset, record: Record, created: datetime) -> dict[str, object]:
+    """What stands at the head of a report."""
+    counts = f"{len(dataset.log)} events, {len(dataset.users)} users, {len(dataset.items)} items"
+    settings = recipe.training
+    return {
+        "made": f"{created:%Y-%m-%d %H:%M} UTC",
+        "data": counts,
+        "seed": settings.seed,
+        "refit": "train and valid" if settings.refit else "train only",
+        "experts, weighting": f"{settings.experts}, {settings.weighting}",
+        "minutes": ", ".join(f"{name} {value:.2f}" for name, value in record.minutes.items()),
+    }
+
+
+def sealer() -> Seal:
+    """What seals bundles here: the first entry point of the group polyrank.sealers."""
+    for point in entry_points(group="polyrank.sealers"):
+        seal: Seal = point.load()
+        return seal
+    raise BundleError("polyrank.sealers", None, "install the package, so that its entry points are known")
+
+
+def evaluate_command(arguments: argparse.Namespace) -> int:
+    """`polyrank evaluate`: a sealed bundle on its test part against peers, as a table and a report."""
+    bundle = open_bundle(arguments.bundle)
+    recipe = Recipe.parse(bundle.manifest.recipe)
+    dataset = load(recipe, arguments.data)
+    check_ids(bundle, dataset)
+    system = bundle_system(recipe, bundle, dataset)
+    found = evaluate(recipe, dataset, system, recipe.training.seed)
+    sys.stdout.write(table(found.figures) + "\n")
+    path = arguments.report or Path(f"report-{bundle.version}.html")
+    facts = {"bundle": bundle.version, "made": bundle.manifest.created, "seed": recipe.training.seed}
+    write_report(path, dataset, system, found, [], facts)
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def check_ids(bundle: Bundle, dataset: Dataset) -> None:
+    """Raise DataError when the tables are not those that the bundle was trained on."""
+    if dataset.fingerprint() != bundle.manifest.dataset.fingerprint:
+        move = "give with --data the tables that the bundle was trained on"
+        raise DataError(f"tables of {bundle.version}", dataset.fingerprint()[:12], move)
+
+
+def bundle_system(recipe: Recipe, bundle: Bundle, dataset: Dataset) -> System:
+    """A sealed bundle as evaluation sees it."""
+    known = dataset.log.part(TRAIN, VALID) if recipe.training.refit else dataset.log.part(TRAIN)
+    return of_bundle(bundle, known, is_temporal(dataset.log), THREADS)
