@@ -46,7 +46,7 @@ class Manifest(Frozen):
     schema_digest: str
     dataset: DatasetInfo
     calibration: dict[str, Calibration]
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)  # "minutes" in it are times: not part of the content
     parity: dict[str, Parity] = Field(default_factory=dict)
     gates: dict[str, Any] = Field(default_factory=dict)
     text_encoder: TextEncoder

@@ -77,7 +77,8 @@ def test_the_manifest_lists_the_digest_of_every_file(tmp_path: Path) -> None:
 def test_equal_content_has_an_equal_digest_whatever_the_version_time_and_report(tmp_path: Path) -> None:
     first, second = (open_bundle(write_tiny(tmp_path, name), sealed=False).manifest for name in ("v1", "v2"))
     assert first.content_digest == second.content_digest == content_digest(second)
-    later = second.model_copy(update={"created": "2027", "files": {**second.files, "report.html": "ab"}})
+    files = {**second.files, "report.html": "ab"}
+    later = second.model_copy(update={"created": "2027", "files": files, "metrics": {"minutes": {"fit": 1.5}}})
     assert content_digest(later) == first.content_digest
 
 
