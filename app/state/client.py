@@ -48,8 +48,11 @@ class Client:
         except FAILURES as error:
             raise state_error(error) from error
 
-    async def many(self, calls: Sequence[Words]) -> list[Any]:
-        """The replies to many commands, sent together; not a transaction. The first failure of any is raised."""
+    async def many(self, calls: Sequence[Words], harmless: str = " ") -> list[Any]:
+        """The replies to many commands, sent together; not a transaction.
+
+        The first failure of any is raised as StateError, but for those whose message begins with `harmless`.
+        """
         replies = await self._send(calls)
         unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
@@ -57,7 +60,7 @@ class Client:
             for place, reply in zip(unknown, again, strict=True):
                 replies[place] = reply
         for reply in replies:
-            if isinstance(reply, Exception):
+            if isinstance(reply, Exception) and not str(reply).startswith(harmless):
                 raise state_error(reply) from reply
         return replies
 

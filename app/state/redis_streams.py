@@ -5,7 +5,7 @@ A stream entry is never moved: confirmed means acknowledged in the consumer grou
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.state.client import Client, Words
@@ -13,7 +13,6 @@ from app.state.keys import ERASED, PARTITIONS, partition_of, stream, streams
 from app.state.packing import pack_answer, unpack_answer, unpack_event
 from app.state.redis_catalogue import item_changes, since
 from app.state.store import EVENTS, FOLLOW_LIMIT, IMPRESSIONS, Answer, Changes, Cursors, Entry, answer_key
-from model.errors import StateError
 from model.events import Event
 
 GROUP = "export"
@@ -88,12 +87,8 @@ class RedisStreams:
         return [_entry(kind, place, one) for place, reply in enumerate(replies) for one in _page(reply)]
 
     async def _make_groups(self, kind: str) -> None:
-        for name in streams(kind):
-            try:
-                await self._client.one(("XGROUP", "CREATE", name, GROUP, 0, "MKSTREAM"))
-            except StateError as error:
-                if "BUSYGROUP" not in str(error):  # there already
-                    raise
+        calls: list[Words] = [("XGROUP", "CREATE", name, GROUP, 0, "MKSTREAM") for name in streams(kind)]
+        await self._client.many(calls, harmless="BUSYGROUP")  # there already
 
     async def confirm(self, kind: str, entries: Sequence[Entry]) -> None:
         """These entries are safely in a file."""
@@ -128,21 +123,15 @@ class RedisStreams:
 
     async def trim(self, kind: str, keep_s: float) -> int:
         """Drop confirmed entries older than `keep_s` seconds, up to the first unconfirmed one."""
-        oldest = f"{max(int((time.time() - keep_s) * 1000), 0)}-0"
         await self._make_groups(kind)
-        count = 0
-        for name in streams(kind):
-            end = min(await self._first_unconfirmed(name), oldest, key=_order)
-            count += int(await self._client.one(("XTRIM", name, "MINID", "=", end)))
-        return count
-
-    async def _first_unconfirmed(self, name: str) -> str:
-        """The id before which everything is confirmed: the first pending one, or the one after the last delivered."""
-        summary, groups = await self._client.many([("XPENDING", name, GROUP), ("XINFO", "GROUPS", name)])
-        if summary["min"] is not None:
-            return str(summary["min"].decode())
-        milliseconds, _, number = _last_delivered(groups).partition("-")
-        return f"{milliseconds}-{int(number) + 1}"
+        oldest = f"{max(int((time.time() - keep_s) * 1000), 0)}-0"
+        names = streams(kind)
+        # In this order: what another export claims in between lies after the first answer or in the second.
+        groups = await self._client.many([("XINFO", "GROUPS", name) for name in names])
+        pending = await self._client.many([("XPENDING", name, GROUP) for name in names])
+        ends = [min(_first_unconfirmed(*one), oldest, key=_order) for one in zip(pending, groups, strict=True)]
+        trims: list[Words] = [("XTRIM", name, "MINID", "=", end) for name, end in zip(names, ends, strict=True)]
+        return sum(await self._client.many(trims))
 
     async def erased(self) -> dict[str, float]:
         """Every erased key with the time of its erase."""
@@ -162,6 +151,14 @@ def _page(reply: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
 def _entry(kind: str, partition: int, entry: tuple[bytes, dict[bytes, bytes]]) -> Entry:
     entry_id, record = entry[0].decode(), _UNPACK[kind](entry[1][b"d"]) if entry[1] else None
     return Entry(partition, entry_id, _order(entry_id)[0] / 1000, record)
+
+
+def _first_unconfirmed(pending: Mapping[str, Any], groups: Sequence[Sequence[Any]]) -> str:
+    """The id before which everything is confirmed: the first pending one, or the one after the last delivered."""
+    if pending["min"] is not None:
+        return str(pending["min"].decode())
+    milliseconds, _, number = _last_delivered(groups).partition("-")
+    return f"{milliseconds}-{int(number) + 1}"
 
 
 def _last_delivered(groups: Sequence[Sequence[Any]]) -> str:
