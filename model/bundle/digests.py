@@ -25,8 +25,8 @@ def listed_files(folder: Path) -> list[str]:
 
 def content_digest(manifest: Manifest) -> str:
     """sha256 of what a bundle says, without version, time and report: equal for two runs with equal results."""
-    times = {"version": True, "created": True, "content_digest": True, "metrics": {"minutes": True}}
-    said = manifest.model_dump(mode="json", exclude=times)
+    said = manifest.model_dump(mode="json", exclude={"version", "created", "content_digest"})
+    said["metrics"].pop("minutes", None)
     said["files"] = {name: digest for name, digest in manifest.files.items() if name != REPORT}
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
