@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.bundles import same_name
 from app.live_bundle import LiveBundle
+from app.metrics import Metrics
 from app.pipeline.engine import Engine
 from app.pipeline.recommend import Recommender
 from app.pipeline.request import RecommendRequest
@@ -22,19 +23,25 @@ from model.features.sessions import chosen_device
 
 def build_service(settings: Settings, store: Store) -> Service:
     """A service over a store; it opens its bundle when it starts."""
-    return Service(settings, store, partial(open_live, settings=settings, store=store))
+    metrics = Metrics()
+    return Service(settings, store, partial(open_live, settings=settings, store=store, metrics=metrics), metrics)
 
 
-def open_live(path: Path, settings: Settings, store: Store) -> LiveBundle:
+def open_live(path: Path, settings: Settings, store: Store, metrics: Metrics) -> LiveBundle:
     """Verify and open a bundle and everything that serves it; raises BundleError by the name of the file at fault."""
     bundle, device = open_bundle(path), chosen_device(settings.device)
     same_name(path, bundle.version)
     catalogue = LiveCatalogue(bundle, device)
     told = EngineSettings.of_bundle(bundle, device)
-    engine = Engine(bundle, catalogue, settings=replace(told, timeout_ms=told.timeout_ms or settings.timeout_ms))
+    told = replace(told, timeout_ms=told.timeout_ms or settings.timeout_ms)
+    engine = Engine(bundle, catalogue, settings=told, observe=metrics.stage)
     warm_up(engine)
     return LiveBundle(
-        bundle, catalogue, ItemEncoder(bundle, device), UserIndex(bundle, device), Recommender(engine, store)
+        bundle,
+        catalogue,
+        ItemEncoder(bundle, device),
+        UserIndex(bundle, device),
+        Recommender(engine, store, metrics.stage),
     )
 
 

@@ -1,6 +1,8 @@
 """One bundle made servable: its catalogue with everything put at run time, its encoder, its recommender."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -20,6 +22,7 @@ from model.events import Event
 from model.features.records import ItemRecord
 from model.features.spec import AttributeSpec, Values
 
+LOOK_S = 0.02
 CHUNK = 32  # items encoded at once
 T = TypeVar("T")
 
@@ -58,6 +61,22 @@ class LiveBundle:
     recommender: Recommends
     cursors: Cursors = field(default_factory=Cursors)
     applied: dict[str, int] = field(default_factory=dict)
+    running: int = 0  # requests that are being answered from it
+
+    @contextmanager
+    def in_use(self) -> Iterator["LiveBundle"]:
+        """Keep the bundle from retiring while a request is answered from it."""
+        self.running += 1
+        try:
+            yield self
+        finally:
+            self.running -= 1
+
+    async def retire(self) -> None:
+        """Let running requests end, then let go of threads; what is to be written is written."""
+        while self.running:
+            await asyncio.sleep(LOOK_S)
+        await self.recommender.close()
 
     @property
     def version(self) -> str:

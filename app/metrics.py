@@ -35,15 +35,23 @@ class Metrics:
         self.state_up = self._gauge("state_up", "1 while the state store answers.", mode="livemin")
         self.refused = self._counter("bundles_refused", "Bundles that did not verify when they were to go live.")
         self._version = ""
+        self._answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._timings: dict[str, Histogram] = {}
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request."""
-        self._requests.labels(route, method, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        key = (route, method, status)
+        if key not in self._answers:  # looking a label up costs more than counting
+            self._answers[key] = self._requests.labels(route, method, str(status)), self._seconds.labels(route)
+        count, timing = self._answers[key]
+        count.inc()
+        timing.observe(seconds)
 
     def stage(self, name: str, seconds: float) -> None:
         """Note the time spent in one stage."""
-        self._stages.labels(name).observe(seconds)
+        if name not in self._timings:
+            self._timings[name] = self._stages.labels(name)
+        self._timings[name].observe(seconds)
 
     def answered(self, fallback: str | None, degraded: bool) -> None:
         """Count what kind of answer /recommend gave."""

@@ -35,15 +35,16 @@ logger = logging.getLogger("polyrank.service")
 class Service:
     """Everything a route needs. `open_live` opens a bundle (on the work thread), `store` is connected already."""
 
-    def __init__(self, settings: Settings, store: Store, open_live: Opener, metrics: Metrics | None = None) -> None:
+    def __init__(self, settings: Settings, store: Store, open_live: Opener, metrics: Metrics) -> None:
         self.settings, self.store, self._open = settings, store, open_live
-        self.metrics, self.keys = metrics or Metrics(), Keys(settings.api_keys)
+        self.metrics, self.keys = metrics, Keys(settings.api_keys)
         self._work = ThreadPoolExecutor(1, "polyrank-work")
         self._live: LiveBundle | None = None
         self._synced = False  # whether what was put, hidden and deleted at run time is in the live catalogue
         self._changing, self._switching = asyncio.Lock(), asyncio.Lock()
         self._refused: dict[str, float] = {}
         self._follower: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
         self._caught_up = time.monotonic()  # when all changes there were had been read
         self._durability = ("unknown", -DURABILITY_S)
         self.state_error: str | None = None
@@ -76,8 +77,7 @@ class Service:
         if self._follower is not None:
             self._follower.cancel()
             await asyncio.wait([self._follower])
-        if self._live is not None:
-            await self._live.recommender.close()
+        await asyncio.gather(*self._retiring, *([self._live.retire()] if self._live else []))
         await self.store.close()
         self._work.shutdown(wait=True)
 
@@ -167,7 +167,9 @@ class Service:
             before, self._live = self._live, fresh
             self._install(fresh)
         if before is not None:
-            await before.recommender.close()
+            task = asyncio.create_task(before.retire(), name="retire")
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
 
     def _install(self, live: LiveBundle) -> None:
         self._live = live
@@ -188,11 +190,17 @@ class Service:
     # What others changed
 
     async def _follow(self) -> None:
-        if self._live is not None:
-            await self.on_work_thread(self._live.warm)
+        await self._warm()
         while True:
             more = await self._tick()
             await asyncio.sleep(0 if more else self.settings.follow_ms / 1000)
+
+    async def _warm(self) -> None:
+        try:
+            assert self._live is not None
+            await self.on_work_thread(self._live.warm)
+        except Exception:
+            logger.exception("the text encoder is not warm; the first item or query waits for it")
 
     async def _tick(self) -> bool:
         """One look at the store; never raises, since the loop must outlive whatever the store does."""
@@ -224,7 +232,7 @@ class Service:
         if changes.items:
             async with self._changing:
                 await self.on_work_thread(live.apply, changes.items)
-        if changes.events:
+        if changes.events and live is self._live:  # one that is retired learns no more
             live.recommender.learn(changes.events)
         live.cursors = changes.cursors
 

@@ -24,6 +24,7 @@ from app.pipeline.ranked import Ranked
 from app.pipeline.request import RecommendRequest
 from app.pipeline.rerank import item_similarity, reordered
 from app.pipeline.settings import EngineSettings
+from app.pipeline.stages import Observe, Stages, unobserved
 from app.pipeline.user import UserInput
 from app.pipeline.vector import UserVector, cached_vector, may_keep, stamp_of
 from index.catalogue import LiveCatalogue
@@ -49,8 +50,9 @@ class Engine:
         catalogue: LiveCatalogue,
         counters: ItemCounters | None = None,
         settings: EngineSettings | None = None,
+        observe: Observe = unobserved,
     ) -> None:
-        self.bundle, self.catalogue = bundle, catalogue
+        self.bundle, self.catalogue, self._stages = bundle, catalogue, Stages(observe)
         self.settings = settings or EngineSettings.of_bundle(bundle)
         self.live = Live(bundle, bundle.counters() if counters is None else counters)
         self.networks = Networks(bundle, self.settings.device)
@@ -75,12 +77,14 @@ class Engine:
 
     def recommend(self, user: UserInput, request: RecommendRequest) -> Ranked:
         """The whole path of one request; raises RequestError for what does not exist or lies outside its range."""
-        asked = self.read(user, request)
-        vector = self.user_vector(asked)
+        run = self._stages.run
+        asked = run("read", self.read, user, request)
+        vector = run("vector", self.user_vector, asked)
         recall = ChannelRequest(asked.moment, vector.values, asked.allowed, asked.context)
-        evidence = self.evidence(recall)
-        found = self._candidates(asked, recall, evidence)
-        return self._answer(asked, found, self._values(recall, found.rows, evidence), vector)
+        evidence = run("recall", self.evidence, recall)
+        found = run("merge", self._candidates, asked, recall, evidence)
+        values = run("rank", self._values, recall, found.rows, evidence)
+        return run("answer", self._answer, asked, found, values, vector)
 
     def score(self, user: UserInput, request: RecommendRequest, item_ids: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated outputs of all tasks for some items, float32 [len(item_ids), T]; RequestError for unknown ones."""

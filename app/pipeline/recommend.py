@@ -19,6 +19,7 @@ from app.pipeline.aside import Aside, NewVector
 from app.pipeline.engine import Engine
 from app.pipeline.ranked import Ranked, answered_items
 from app.pipeline.request import RecommendRequest
+from app.pipeline.stages import Observe, unobserved
 from app.pipeline.user import UserInput
 from app.state.store import Answer as Shown
 from app.state.store import StateStore
@@ -31,8 +32,8 @@ logger = logging.getLogger("polyrank.recommend")
 class Recommender:
     """Answers requests for items from one engine and the state; one instance a bundle in service."""
 
-    def __init__(self, engine: Engine, store: StateStore) -> None:
-        self.engine, self._store = engine, store
+    def __init__(self, engine: Engine, store: StateStore, observe: Observe = unobserved) -> None:
+        self.engine, self._store, self._observe = engine, store, observe
         self._aside = Aside(store)
         self._thread = ThreadPoolExecutor(1, "polyrank-engine")  # one: networks and counters belong to one thread
         self._spare = ThreadPoolExecutor(1, "polyrank-fallback")
@@ -42,6 +43,7 @@ class Recommender:
         started = perf_counter()
         deadline = self._deadline(request)
         user = await self._user(request, deadline)
+        self._observe("state", perf_counter() - started)
         ranked = await self._ranked(user, request, deadline)
         degraded = user.away or ranked.vector is None
         answer = Answer(

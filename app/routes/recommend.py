@@ -51,7 +51,8 @@ async def recommend(call: Call[RecommendBody]) -> Reply:
     """Rank items for a user, a session or nobody in particular; an unknown user is no error."""
     service, asked = call.service, call.asked
     _check_target(asked)
-    made = await service.live.recommender.recommend(to_request(asked))
+    with service.live.in_use() as live:
+        made = await live.recommender.recommend(to_request(asked))
     service.metrics.answered(made.fallback, made.degraded)
     return Reply(to_bytes(made))
 

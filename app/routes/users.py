@@ -1,6 +1,6 @@
 """Users at run time: put, read, merge, many at once; export and erase; who is similar."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -29,7 +29,9 @@ from app.wire import (
     UserBody,
     UserPatch,
 )
+from model.features.neighbours import Evidence
 from model.features.spec import Values
+from model.ids import IdMap
 
 EXAMPLE = {"user_id": "42", "profile": {"age": 30, "occupation": "artist"}}
 PUT_EXAMPLE = {"a profile": {"profile": {"age": 30, "occupation": "artist"}}}
@@ -103,20 +105,24 @@ def profile_of(live: LiveBundle, user_id: str, state: UserState) -> Mapping[str,
 
 async def similar_users(call: Call[SimilarQuery]) -> Reply:
     """Users of the training data who are like this one now; 404 for a user of whom nothing is known."""
-    service, live = call.service, call.service.live
-    state = await service.store.read_user(user_key(call.id))
-    if profile_of(live, call.id, state) is None and not state.known:
-        raise not_found("user_id", call.id)
-    vector = await live.recommender.user_vector(UserInput(call.id, state))
-    found = await service.on_work_thread(live.users.similar, vector, call.asked.n, await _others(service, call.id))
+    with call.service.live.in_use() as live:
+        found = await _nearest(call.service, live, call.id, call.asked.n)
     pairs = zip(found.rows.tolist(), np.asarray(found.scores, np.float64).tolist(), strict=True)
     names = live.bundle.users
     return reply({"users": [{"user_id": names.id(row), "score": score} for row, score in pairs]})
 
 
-async def _others(service: Service, user_id: str) -> NDArray[np.bool_]:
+async def _nearest(service: Service, live: LiveBundle, user_id: str, n: int) -> Evidence:
+    state = await service.store.read_user(user_key(user_id))
+    if profile_of(live, user_id, state) is None and not state.known:
+        raise not_found("user_id", user_id)
+    vector = await live.recommender.user_vector(UserInput(user_id, state))
+    allowed = others(live.bundle.users, user_id, await service.store.erased())
+    return await service.on_work_thread(live.users.similar, vector, n, allowed)
+
+
+def others(users: IdMap, user_id: str, erased: Iterable[str]) -> NDArray[np.bool_]:
     """Which users of the bundle may be named: not the one asked about, and none who was erased; bool [users]."""
-    users, erased = service.live.bundle.users, await service.store.erased()
     gone = [users.row(key.removeprefix("u:")) for key in (user_key(user_id), *erased) if key.startswith("u:")]
     mask = np.ones(len(users), np.bool_)
     mask[[row for row in gone if row >= 0]] = False

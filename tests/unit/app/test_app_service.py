@@ -6,14 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.problems import Problem
+from app.routes.endpoint import Call, Reply
+from app.routes.recommend import recommend
 from app.service import Service
 from app.state.memory import MemoryStore
 from app.state.store import StoredItem
+from app.wire import RecommendBody
 from model.bundle import MANIFEST
 from model.errors import BundleError
 from tests.serving import ONE, TWO, FlakyStore, bundles, damage, eventually, ids, make_service, serving
@@ -260,3 +264,36 @@ def test_before_the_start_nothing_is_answered() -> None:
             _ = service.live
 
     asyncio.run(use())
+
+
+def test_no_request_is_dropped_while_bundles_change(tmp_path: Path) -> None:
+    async def use() -> None:
+        service = make_service(bundles=bundles(tmp_path))
+        await service.start()
+        answers, done = list[Reply](), asyncio.Event()
+
+        async def ask() -> None:
+            while not done.is_set():
+                asked = RecommendBody.model_validate({"user_id": f"u{len(answers) % 20}"})
+                answers.append(await recommend(Call(service, asked, "", b"")))
+
+        asking = [asyncio.create_task(ask()) for _ in range(4)]
+        for version in (TWO, ONE, TWO, ONE):
+            await service.activate(version)
+            await asyncio.sleep(0.05)
+        done.set()
+        await asyncio.gather(*asking)
+        await service.stop()
+        shapes = [orjson.loads(one.body) for one in answers]
+        assert {one["bundle"] for one in shapes} == {ONE, TWO}
+        assert not [one for one in shapes if one["degraded"] or one["fallback"] or len(one["items"]) != 20]
+
+    asyncio.run(use())
+
+
+def test_what_cannot_be_warmed_is_only_slower() -> None:
+    service = make_service()
+    with TestClient(create_app(service)) as client:
+        service.live.warm = None  # type: ignore[assignment, method-assign] # a fault no real file shows
+        client.portal.call(service._warm)  # type: ignore[union-attr] # open within the block
+        assert client.put("/items/x", json={"text": {"title": "storm"}}).status_code == 201
