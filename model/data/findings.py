@@ -16,8 +16,13 @@ Shown: TypeAlias = Sequence[object] | NDArray[Any]
 def found(name: str, table: str, bad: NDArray[np.bool_], shown: Shown, move: str) -> list[Finding]:
     """One finding about the rows that `bad` marks, none when there are none; `shown` are the rows' values."""
     rows = np.flatnonzero(bad)
-    examples = tuple(f"row {row + 1}: {shown[row]!r}" for row in rows[:EXAMPLES])
+    examples = tuple(f"row {row + 1}: {_value(shown[row])!r}" for row in rows[:EXAMPLES].tolist())
     return [Finding(name, table, len(rows), len(bad), examples, move)] if len(rows) else []
+
+
+def _value(shown: object) -> object:
+    """A value as Python writes it."""
+    return shown.item() if isinstance(shown, np.generic) else shown
 
 
 def bad_ids(values: Sequence[str]) -> NDArray[np.bool_]:

@@ -58,14 +58,17 @@ class Rows:
         )
 
 
-def read_interactions(recipe: Recipe, data_dir: Path | None) -> list[Rows]:
-    """Every interactions table of a recipe; raises DataError and RecipeError for what cannot be read at all."""
+def read_interactions(recipe: Recipe, data_dir: Path | None, now: float) -> list[Rows]:
+    """Every interactions table of a recipe; `now` (epoch seconds) tells what is future.
+
+    Raises DataError and RecipeError for what cannot be read at all.
+    """
     tables = [open_table(recipe, table, data_dir) for table in recipe.interactions]
     labels = Labels.of(recipe, {column for table in tables for column in table.columns} | _role_names(recipe))
     if recipe.split.kind == "column" and all(recipe.split.column not in table.columns for table in tables):
         tables[0].require([recipe.split.column])
     pairs = zip(tables, recipe.interactions, strict=True)
-    return [_Reader(recipe, table, declared, labels).rows() for table, declared in pairs]
+    return [_Reader(recipe, table, declared, labels, now).rows() for table, declared in pairs]
 
 
 def _role_names(recipe: Recipe) -> set[str]:
@@ -82,6 +85,7 @@ class _Reader:
     table: Table
     declared: Interactions
     labels: Labels
+    now: float
     findings: list[Finding] = field(default_factory=list)
 
     def rows(self) -> Rows:
@@ -129,6 +133,7 @@ class _Reader:
         shown = frame[self.declared.timestamp]
         time, bad = times(shown)
         self._find("bad timestamps", bad, shown.to_numpy(object), "write an epoch or ISO-8601 (rows are left out)")
+        self._find("future timestamps", time > self.now, shown.to_numpy(object), "mend the clock or the column's unit")
         return time
 
     def _number(self, frame: pd.DataFrame, column: str | None) -> NDArray[np.float64]:

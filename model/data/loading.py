@@ -11,7 +11,7 @@ from model.data.assemble import assemble
 from model.data.findings import bad_ids, found
 from model.data.graph import link_frame, linked_users, read_graph, read_links
 from model.data.interactions import Rows, read_interactions
-from model.data.log import IMPRESSION, Dataset, Finding, Log
+from model.data.log import IMPRESSION, Dataset, Finding
 from model.data.records import read_entities
 from model.data.scenes import scene_rules
 from model.data.values import Coded
@@ -27,7 +27,7 @@ def load(recipe: Recipe, data_dir: Path | str | None = None, now: float | None =
     """
     folder = Path(data_dir) if data_dir is not None else None
     scene_rules(recipe)
-    read = read_interactions(recipe, folder)
+    read = read_interactions(recipe, folder, clock.time() if now is None else now)
     item_rows, user_rows = (read_entities(recipe, one, folder) for one in (recipe.items, recipe.users))
     tables, unknown = _in_catalogue(recipe, read, set(item_rows.ids))
     friends = link_frame(recipe, folder)
@@ -53,7 +53,7 @@ def load(recipe: Recipe, data_dir: Path | str | None = None, now: float | None =
         user_records=user_rows.records(users),
         graph=graph,
         links=links,
-        findings=(*findings, *_future(whole.log, clock.time() if now is None else now)),
+        findings=tuple(findings),
     )
 
 
@@ -77,8 +77,3 @@ def _id_map(first: Iterable[str], columns: Sequence[Coded], more: Sequence[str] 
     seen = [column.values[code] for column in columns for code in np.unique(column.codes).tolist()]
     good = [value for value, bad in zip(more, bad_ids(more)[:-1], strict=True) if not bad]
     return IdMap(dict.fromkeys([*first, *seen, *good]))
-
-
-def _future(log: Log, now: float) -> list[Finding]:
-    """Events that have not happened yet."""
-    return found("future timestamps", "interactions", log.time > now, log.time, "mend the clock or the column's unit")

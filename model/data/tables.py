@@ -15,6 +15,8 @@ import pyarrow.parquet
 from model.config import FileTable, Recipe
 from model.errors import DataError, RecipeError
 
+BROKEN = "give a Parquet, CSV or TSV file, or a .gz of one, and see to its separator, quotes and encoding"
+UNREADABLE = (ValueError, OSError, EOFError, LookupError, csv.Error, pyarrow.ArrowException)
 SEPARATORS = {".tsv": "\t", ".tab": "\t", ".csv": ",", ".txt": "\t"}
 
 
@@ -45,10 +47,8 @@ class Table:
         wanted = [column for column in self.columns if column in columns]
         try:
             frame = self._parquet(wanted) if _is_parquet(self.path) else self._delimited(wanted, text)
-        except (ValueError, OSError, EOFError, pyarrow.ArrowException) as error:
-            raise DataError(
-                f"table {self.name}", str(error), "mend the file or its separator, quotes, encoding"
-            ) from error
+        except UNREADABLE as error:
+            raise DataError(f"table {self.name}", str(error), BROKEN) from error
         if frame.empty:
             raise DataError(f"table {self.name}", "no rows", "give a file that holds rows")
         return frame
@@ -57,11 +57,12 @@ class Table:
         return pd.read_parquet(self.path, columns=wanted, dtype_backend="numpy_nullable")  # big ids beside nulls
 
     def _delimited(self, wanted: list[str], text: Collection[str]) -> pd.DataFrame:
-        """Only an empty field is null: NA is a country."""
+        """Only an empty field is null (NA is a country); index_col=False never shifts a row that is too long."""
         return pd.read_csv(
             self.path,
             sep=_separator(self.declared),
             usecols=wanted,
+            index_col=False,
             dtype=dict.fromkeys([one for one in wanted if one in text], str),
             header=None if self.declared.columns else 0,
             names=list(self.columns) if self.declared.columns else None,
@@ -76,22 +77,33 @@ class Table:
 def open_table(recipe: Recipe, table: FileTable, data_dir: Path | None) -> Table:
     """Find a declared table and read its header; raises DataError when it is away or has no columns."""
     path = recipe.resolve(table.path, data_dir)
-    columns = table.columns or _header(table, path)
+    columns = _columns(table, path)
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
         raise DataError(f"table {table.path}: columns", twice, "give each column its own name")
     return Table(table, path, tuple(columns))
 
 
-def _header(table: FileTable, path: Path) -> list[str]:
+def _columns(table: FileTable, path: Path) -> list[str]:
+    """Declared columns, else those of the header; DataError when the first row has more fields than that."""
     try:
         if _is_parquet(path):
             return list(pyarrow.parquet.read_schema(path).names)
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding=table.encoding, newline="") as file:
-            found = next(csv.reader(file, delimiter=_separator(table), quoting=_quoting(table)), [])
-    except (ValueError, OSError, EOFError, csv.Error, LookupError, pyarrow.ArrowException) as error:
-        raise DataError(f"table {table.path}", str(error), "give a Parquet, CSV or TSV file, or a .gz of one") from None
-    return [column.removeprefix("\ufeff") for column in found]
+        first, second = _first_lines(table, path)
+    except UNREADABLE as error:
+        raise DataError(f"table {table.path}", str(error), BROKEN) from None
+    columns, row = (list(table.columns), first) if table.columns else (first, second)
+    if len(row) > len(columns):
+        raise DataError(
+            f"table {table.path}: row 1", row, f"it has more fields than the {len(columns)} columns; {BROKEN}"
+        )
+    return [column.removeprefix("\ufeff") for column in columns]
+
+
+def _first_lines(table: FileTable, path: Path) -> tuple[list[str], list[str]]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding=table.encoding, newline="") as file:
+        reader = csv.reader(file, delimiter=_separator(table), quoting=_quoting(table))
+        return next(reader, []), next(reader, [])
 
 
 def _is_parquet(path: Path) -> bool:
