@@ -57,12 +57,10 @@ class Table:
         return pd.read_parquet(self.path, columns=wanted, dtype_backend="numpy_nullable")  # big ids beside nulls
 
     def _delimited(self, wanted: list[str], text: Collection[str]) -> pd.DataFrame:
-        """Only an empty field is null (NA is a country); index_col=False never shifts a row that is too long."""
-        return pd.read_csv(
+        """Only an empty field is null: NA is a country."""
+        return pd.read_csv(  # all columns: with usecols pandas would cut a row that is too long and say nothing
             self.path,
             sep=_separator(self.declared),
-            usecols=wanted,
-            index_col=False,
             dtype=dict.fromkeys([one for one in wanted if one in text], str),
             header=None if self.declared.columns else 0,
             names=list(self.columns) if self.declared.columns else None,
@@ -71,7 +69,7 @@ class Table:
             keep_default_na=False,
             na_values=[""],
             low_memory=False,
-        )
+        )[wanted]
 
 
 def open_table(recipe: Recipe, table: FileTable, data_dir: Path | None) -> Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.cli import register
+from model.data.sources.movielens import SHA256
 from model.errors import DataError, RecipeError
 from tests.domains import table
 from tests.wheels import archive
@@ -60,6 +61,14 @@ def test_data_refuses_a_name_it_does_not_know(tmp_path: Path) -> None:
     path, _ = archive(tmp_path)
     with pytest.raises(DataError, match="sha256 of recbole"):
         run("data", "movielens-100k", "--out", str(tmp_path), "--archive", str(path))
+
+
+def test_data_prints_where_the_tables_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "movielens-100k"
+    folder.mkdir()
+    (folder / "source.txt").write_text(SHA256, encoding="utf-8")
+    assert run("data", "movielens-100k", "--out", str(tmp_path)) == 0
+    assert capsys.readouterr().out == f"{folder}\n"
 
 
 def test_train_and_evaluate_know_their_flags() -> None:

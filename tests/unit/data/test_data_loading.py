@@ -399,3 +399,53 @@ def test_friends_are_users_and_mutual_links_are_kept_once(tmp_path: Path) -> Non
     assert directed.links is not None
     assert len(directed.links.pairs) == 3
     assert (directed.links.split == TRAIN).all()
+
+
+def test_a_column_splits_and_an_expression_may_say_what_validates(tmp_path: Path) -> None:
+    log(tmp_path, "a,x,1,train,0", "a,y,2,Train,1", "b,x,3,test,1", "b,y,4,rest,0", header="u,i,t,part,cold")
+    split = {"kind": "column", "column": "part", "valid_when": "cold == 1"}
+    data = load(recipe(tmp_path, split=split))
+    assert data.log.split.tolist() == [TRAIN, VALID, TEST]
+    assert found(data) == {"bad split": (1, "row 4: 'rest'")}
+    log(tmp_path, "a,x,1,train", header="u,i,t,part")
+    with pytest.raises(RecipeError, match=r"split: valid_when: cold > 0: found 'cold'"):
+        load(recipe(tmp_path, split={**split, "valid_when": "cold > 0"}))
+
+
+def test_a_table_without_a_context_column_leaves_it_missing(tmp_path: Path) -> None:
+    log(tmp_path, "a,x,1,tv", header="u,i,t,device")
+    table(tmp_path / "more.csv", "u,i,t", "b,y,2")
+    data = load(recipe(tmp_path, [{**EVENTS, "context": ["device"]}, {**EVENTS, "path": "more.csv"}]))
+    assert data.log.context.tolist() == [[0], [-1]]
+
+
+def test_odd_types_of_parquet_are_read(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"u": [b"a", b"b"], "i": [1.5, np.inf], "t": [1, 2], "tags": [["p", "q"], None], "on": [True, False]}
+    )
+    frame.to_parquet(tmp_path / "log.parquet")
+    tasks = [{"name": "p", "kind": "binary", "label": "'p' in tags"}, {"name": "on", "kind": "binary", "label": "on"}]
+    data = load(recipe(tmp_path, {**EVENTS, "path": "log.parquet"}, tasks))
+    assert list(data.users.names) == ["a"]
+    assert list(data.items.names) == ["1.5"]
+    assert data.log.labels.tolist() == [[1, 1]]
+    assert found(data) == {"bad item ids": (1, "row 2: None")}
+
+
+def test_a_row_that_is_too_long_is_named_wherever_it_stands(tmp_path: Path) -> None:
+    log(tmp_path, "a,x,1", "a,y,2,3,4")
+    with pytest.raises(
+        DataError, match=r"table log.csv: found .*Expected 3 fields in line 3, saw 5.*see to its separator"
+    ):
+        load(recipe(tmp_path))
+
+
+def test_numbers_may_be_categorical_beside_a_label_that_compares_them(tmp_path: Path) -> None:
+    log(tmp_path, "a,x,1,5", "a,y,2,3", header="u,i,t,stars")
+    event = {"column": "stars", "map": {"5": "love", "3": "meh"}}
+    tasks = [
+        {"name": "like", "kind": "binary", "label": "stars >= 4"},
+        {"name": "r", "kind": "regression", "label": "stars"},
+    ]
+    data = load(recipe(tmp_path, {**EVENTS, "event": event}, tasks))
+    assert data.log.labels.tolist() == [[1, 5], [0, 3]]
