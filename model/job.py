@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.bundle import Bundle, BundleWriter, DatasetInfo, Manifest, open_bundle, version_name
+from model.bundle import Bundle, BundleWriter, DatasetInfo, Manifest, Parity, open_bundle, version_name
 from model.bundle import TextEncoder as EncoderInfo
 from model.config import Recipe, parse_changes
 from model.data.checks import refuse_failures, run_checks
@@ -26,6 +26,7 @@ from model.data.loading import load
 from model.data.log import TRAIN, VALID, Dataset
 from model.errors import BundleError, DataError
 from model.export.onnx import export_graphs
+from model.export.parity import prove
 from model.export.text import export_text_encoder
 from model.nn.encoder import TextEncoder
 from model.train.evaluate import Evaluation, evaluate, table
@@ -137,6 +138,7 @@ def write_bundle(
     """Everything as an unsealed bundle at `target`."""
     with BundleWriter(target.parent, target.name) as writer:
         export_graphs(fitted.model, fitted.spec, writer.path)
+        parity = prove(fitted.model, writer.path, fitted.spec)
         for name in ("text_encoder.onnx", "tokenizer.json"):
             shutil.copy(encoder.folder / name, writer.file(name))
         write_package(writer, recipe, dataset, fitted)
@@ -152,6 +154,7 @@ def write_bundle(
                 dataset=DatasetInfo(**dataset.summary()),
                 calibration=dict(fitted.calibration),
                 metrics=record.figures | {"minutes": record.minutes},
+                parity={name: Parity(**one) for name, one in parity.items()},
                 text_encoder=encoder.info,
             )
         )

@@ -12,7 +12,7 @@ from model.features.spec import ChannelSpec
 from model.train.channels import cosine, ease, interaction_matrix
 from model.train.metrics import MISSED
 from model.train.moments import Moments
-from model.train.tune import channel_ranks
+from model.train.tune import Panel
 
 Ranks: TypeAlias = Callable[[Moments, NDArray[np.int64]], NDArray[np.int64]]
 DEPTH = 500  # a peer without order reads a history whole
@@ -51,6 +51,6 @@ def _by_table(table: Neighbours) -> Ranks:
     reader = ChannelSpec(name="peer", kind="neighbours", decay=1.0, depth=DEPTH)
 
     def ranks(moments: Moments, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return channel_ranks(table, reader, moments, rows)
+        return Panel(moments, rows, len(table)).ranks(table, reader)
 
     return ranks

@@ -27,7 +27,7 @@ from model.train.rank import Objective, fit_ranker, readings
 from model.train.record import Record
 from model.train.side import side_losses
 from model.train.slates import Draw, Knowledge, SlateBuilder, Slates, count
-from model.train.start import start_vectors
+from model.train.start import start
 from model.train.tables import TableMaker
 from model.train.tower import TowerData, fit_towers
 
@@ -117,7 +117,7 @@ class Learner:
     def fit_towers(self) -> int:
         """Stage 1 on the base; the number of epochs that was best."""
         log = self.plan.log.take(self.plan.base).by_user(len(self.dataset.users))
-        self.model.item_tower.start_ids(start_vectors(log, len(self.dataset.items), self.spec.dim))
+        start(self.model.item_tower, log, len(self.dataset.items), self.spec.dim)
         data, settings = self.tower_data(self.plan.base), self.settings
         rows, rate = np.flatnonzero(self.plan.valid), settings.learning_rate
         kept = fit_towers(

@@ -7,8 +7,10 @@ from scipy.sparse.linalg import svds
 from torch import Tensor
 
 from model.data.log import ByUser
+from model.nn.towers import ItemTower
 from model.train.channels import interaction_matrix
 
+QUIET = 0.2  # untrained content weights are cut to this, or their noise would drown what the factorisation knows
 PRIOR_EVENTS = 5.0  # pseudo-events that keep rare items' vectors short
 
 
@@ -25,3 +27,11 @@ def start_vectors(log: ByUser, items: int, dim: int) -> Tensor:
     made[:, :rank] = vectors.T * np.sqrt(values)
     length = np.sqrt((made**2).sum(1).mean())
     return torch.from_numpy(made / max(length, 1e-9))
+
+
+def start(tower: ItemTower, log: ByUser, items: int, dim: int) -> None:
+    """Start the ids from the factorisation of `log`, and everything else of the item tower quietly."""
+    tower.start_ids(start_vectors(log, items, dim))
+    with torch.no_grad():
+        for weight in (tower.read_text.weight, tower.read_graph.weight, tower.read_attributes.table.weight):
+            weight.mul_(QUIET)

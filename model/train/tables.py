@@ -10,9 +10,8 @@ from model.features.neighbours import Neighbours
 from model.features.spec import ChannelSpec, FeatureSpec
 from model.train.arrays import Features
 from model.train.channels import cooccurrence, cosine, ease
-from model.train.metrics import ndcg
 from model.train.moments import Moments
-from model.train.tune import channel_ranks, tuned_decay, tuned_shrink
+from model.train.tune import Panel, tuned_decay, tuned_ridge
 
 
 class TableMaker:
@@ -40,21 +39,20 @@ class TableMaker:
         """Channels with the decay (and EASE's strength) that is best on the rows, and what they reach alone."""
         if not len(rows):
             return spec.channels, {}
-        found, figures = [], {}
+        panel, found, figures = Panel(moments, rows, self.items), [], {}
         for channel in spec.channels:
-            chosen = channel if channel.kind == "tower" else self._tuned(channel, log, moments, rows)
+            quality, chosen = (0.0, channel) if channel.kind == "tower" else self._tuned(channel, log, panel)
             found.append(chosen)
             if channel.kind != "tower":
-                quality = ndcg(channel_ranks(self.table(channel.name, log), chosen, moments, rows))
                 figures[channel.name] = {"ndcg@10": quality, "decay": chosen.decay}
         return tuple(found), figures
 
-    def _tuned(self, channel: ChannelSpec, log: ByUser, moments: Moments, rows: NDArray[np.int64]) -> ChannelSpec:
+    def _tuned(self, channel: ChannelSpec, log: ByUser, panel: Panel) -> tuple[float, ChannelSpec]:
         if channel.name != "ease":
-            return tuned_decay(self.table(channel.name, log), channel, moments, rows)[1]
+            return tuned_decay(panel, self.table(channel.name, log), channel)
         given = (self.shrink, self.settings.channel("ease").keep)
-        self.shrink, chosen = tuned_shrink(ease, log, self.items, given, channel, moments, rows)
-        return chosen
+        quality, self.shrink, chosen = tuned_ridge(panel, ease, log, given, channel)
+        return quality, chosen
 
 
 def shared_neighbours(dataset: Dataset, attributes: NDArray[np.int32], keep: int) -> Neighbours:

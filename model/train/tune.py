@@ -16,58 +16,57 @@ from model.train.moments import Moments
 DECAYS = (0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 SHRINKS = (200.0, 500.0, 1500.0)
 SHRINK_ITEMS = 4000  # largest catalogue for which several ridge strengths are tried: each costs a dense inverse
-MOMENTS = 3000
+CHUNK = 500
+Ridge = Callable[[ByUser, int, float, int], Neighbours]
 
 
-def channel_ranks(
-    table: Neighbours, channel: ChannelSpec, moments: Moments, rows: NDArray[np.int64], chunk: int = 500
-) -> NDArray[np.int64]:
-    """Rank of each row's item in the channel's list of unseen items, MISSED where it is not in it; [S]."""
-    matrix = as_matrix(table)
-    parts = [_ranks(matrix, channel, moments, rows[at : at + chunk]) for at in range(0, len(rows), chunk)]
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+class Panel:
+    """Moments of a log whose next item channels are asked for; what does not depend on the channel is done once."""
+
+    def __init__(self, moments: Moments, rows: NDArray[np.int64], items: int) -> None:
+        self.moments, self.rows, self.items = moments, rows, items
+        self.target = moments.log.item[rows]
+        seen = [moments.history(int(row)).rows for row in rows]
+        self.repeat = np.asarray([target in had for target, had in zip(self.target, seen, strict=True)], bool)
+        places = np.repeat(np.arange(len(rows)), [len(had) for had in seen])
+        columns = np.concatenate([np.empty(0, np.int64), *seen])
+        self.seen = sp.csr_matrix((np.ones(len(places), bool), (places, columns)), shape=(len(rows), items))
+
+    def ranks(self, table: Neighbours, channel: ChannelSpec) -> NDArray[np.int64]:
+        """Rank of each moment's item in the channel's list of unseen items, MISSED where it is not in it; [S]."""
+        matrix, history = as_matrix(table), self._history(channel)
+        parts = [self._ranks(history, matrix, at) for at in range(0, len(self.rows), CHUNK)]
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def _ranks(self, history: sp.csr_matrix, matrix: sp.csr_matrix, at: int) -> NDArray[np.int64]:
+        part = slice(at, at + CHUNK)
+        scores = (history[part] @ matrix).toarray()
+        target = self.target[part]
+        aim = np.where(self.repeat[part], 0.0, scores[np.arange(len(target)), target])
+        scores[self.seen[part].nonzero()] = 0.0
+        return np.where(aim > 0, (scores > aim[:, None]).sum(1), MISSED)
+
+    def _history(self, channel: ChannelSpec) -> sp.csr_matrix:
+        """Moments × items, decay^age of the newest `depth` events."""
+        windows = self.moments.windows(self.rows, channel.depth)
+        place, back = np.nonzero(windows.types)
+        weights = channel.decay ** (channel.depth - 1.0 - back)
+        return sp.csr_matrix((weights, (place, windows.rows[place, back])), shape=(len(self.rows), self.items))
 
 
-def _ranks(matrix: sp.csr_matrix, channel: ChannelSpec, moments: Moments, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    windows = moments.windows(rows, channel.depth)
-    place, back = np.nonzero(windows.types)
-    weights = channel.decay ** (channel.depth - 1 - back)
-    shape = (len(rows), matrix.shape[0])
-    scores = (sp.csr_matrix((weights, (place, windows.rows[place, back])), shape=shape) @ matrix).toarray()
-    target = moments.log.item[rows]
-    aim = scores[np.arange(len(rows)), target]
-    for number, row in enumerate(rows):
-        seen = moments.history(int(row)).rows
-        aim[number] = 0.0 if target[number] in seen else aim[number]
-        scores[number, seen] = 0.0
-    return np.where(aim > 0, (scores > aim[:, None]).sum(1), MISSED)
+def tuned_decay(panel: Panel, table: Neighbours, channel: ChannelSpec) -> tuple[float, ChannelSpec]:
+    """The channel with the best decay of DECAYS, and the NDCG@10 that it then has."""
+    tried = [channel.model_copy(update={"decay": decay}) for decay in DECAYS]
+    return max(((ndcg(panel.ranks(table, one)), one) for one in tried), key=lambda found: found[0])
 
 
-def tuned_decay(
-    table: Neighbours, channel: ChannelSpec, moments: Moments, rows: NDArray[np.int64]
-) -> tuple[float, ChannelSpec]:
-    """The best decay of DECAYS for a channel, and the NDCG@10 it has on `rows`."""
-    found = []
-    for decay in DECAYS:
-        tried = channel.model_copy(update={"decay": decay})
-        found.append((ndcg(channel_ranks(table, tried, moments, rows)), tried))
-    return max(found, key=lambda one: one[0])
-
-
-def tuned_shrink(
-    build: Callable[[ByUser, int, float, int], Neighbours],
-    log: ByUser,
-    items: int,
-    given: tuple[float, int],
-    channel: ChannelSpec,
-    moments: Moments,
-    rows: NDArray[np.int64],
-) -> tuple[float, ChannelSpec]:
-    """Strength and decay for EASE: tried together where the catalogue is small, else `given` with a tuned decay."""
-    shrinks: Sequence[float] = SHRINKS if items <= SHRINK_ITEMS else (given[0],)
+def tuned_ridge(
+    panel: Panel, build: Ridge, log: ByUser, given: tuple[float, int], channel: ChannelSpec
+) -> tuple[float, float, ChannelSpec]:
+    """NDCG@10, strength and channel: several strengths are tried where the catalogue is small, else `given`'s alone."""
+    shrinks: Sequence[float] = SHRINKS if panel.items <= SHRINK_ITEMS else given[:1]
     found = []
     for shrink in shrinks:
-        quality, tried = tuned_decay(build(log, items, shrink, given[1]), channel, moments, rows)
+        quality, tried = tuned_decay(panel, build(log, panel.items, shrink, given[1]), channel)
         found.append((quality, shrink, tried))
-    _, shrink, tried = max(found, key=lambda one: one[0])
-    return shrink, tried
+    return max(found, key=lambda one: one[0])
