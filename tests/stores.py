@@ -11,7 +11,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -198,3 +199,13 @@ def event(number: int, user: str = "ann", item: str | None = None, at: float | N
         recommendation_id=f"r{number}",
         context={"device": "phone", "hour": 9.0, "member": True},
     )
+
+
+@asynccontextmanager
+async def opened(address: str, timeout_s: float = 10) -> AsyncIterator[RedisStore]:
+    """The store at a URL, closed at the end."""
+    store = open_store(address, timeout_s)
+    try:
+        yield store
+    finally:
+        await store.close()

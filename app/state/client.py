@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster, SentinelConnectionPool
-from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, OutOfMemoryError, RedisError
+from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError, RedisClusterException, RedisError
 
 from app.state.scripts import DIGESTS, SOURCES
 from app.state.urls import AnyRedis
 from model.errors import StateError
 
 Words: TypeAlias = tuple[Any, ...]  # one command: name, keys and arguments
-FAILURES = (RedisError, OSError, asyncio.TimeoutError)
+FAILURES = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
+LOGIN = ("username-password", "Authentication required", "WRONGPASS", "NOAUTH", "NOPERM")
 
 
 def script(source: str, keys: Sequence[str], *arguments: str | bytes | int | float) -> Words:
@@ -96,7 +97,7 @@ def state_error(error: Exception) -> StateError:
     found = f"{type(error).__name__}: {error}"
     if isinstance(error, OutOfMemoryError):
         move = "it is full: raise its maxmemory, or make room with `polyrank events export`"
-    elif isinstance(error, AuthenticationError | NoPermissionError):
+    elif isinstance(error, NoPermissionError) or any(word in found for word in LOGIN):  # pools hide the class
         move = "check user and password in POLYRANK_REDIS_URL and what that user may do"
     else:
         move = "see that it runs and can be reached, then send this again"

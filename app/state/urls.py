@@ -1,8 +1,9 @@
 """From a URL to a client: one Redis, a Sentinel's primary, or a Cluster."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
@@ -30,7 +31,7 @@ class Address:
 
 def connect(url: str, timeout_s: float = 1.0) -> AnyRedis:
     """A client for `url` that connects when first used; StateError when the URL is none of KINDS."""
-    kind = urlsplit(url).scheme
+    kind = url.partition("://")[0] if "://" in url else ""
     if kind in ("redis", "rediss", "unix"):
         return _single(url, timeout_s)
     if kind.partition("+")[2] in ("sentinel", "cluster") and kind.startswith(("redis+", "rediss+")):
@@ -41,7 +42,7 @@ def connect(url: str, timeout_s: float = 1.0) -> AnyRedis:
 
 def is_synced(url: str) -> bool:
     """Whether the URL says that the append-only file is synced every second from outside."""
-    return dict(parse_qsl(urlsplit(url).query)).get(SYNCED) == "1"
+    return dict(parse_qsl(url.partition("?")[2])).get(SYNCED) == "1"
 
 
 def _common(timeout_s: float) -> dict[str, Any]:
@@ -55,9 +56,8 @@ def _common(timeout_s: float) -> dict[str, Any]:
 
 
 def _single(url: str, timeout_s: float) -> Redis:
-    parts = urlsplit(url)
-    query = "&".join(part for part in parts.query.split("&") if not part.startswith(f"{SYNCED}="))
-    bare = urlunsplit(parts._replace(query=query))
+    bare, mark, query = url.partition("?")
+    bare += mark + "&".join(part for part in query.split("&") if not part.startswith(f"{SYNCED}="))
     try:
         pool = BlockingConnectionPool.from_url(
             bare, max_connections=CONNECTIONS, timeout=timeout_s, **_common(timeout_s)
@@ -69,16 +69,16 @@ def _single(url: str, timeout_s: float) -> Redis:
 
 def parse(url: str) -> Address:
     """Take `kind://user:password@host:port,host:port/path?options` apart; StateError without a host."""
-    parts = urlsplit(url)
-    account, _, hosts = parts.netloc.rpartition("@")
+    kind, _, rest = url.partition("://")  # not urlsplit, which knows one host only
+    rest, _, query = rest.partition("?")
+    place, *path = rest.split("/")
+    account, _, hosts = place.rpartition("@")
     name, _, password = account.partition(":")
     login = {key: unquote(text) for key, text in (("username", name), ("password", password)) if text}
-    default = 26379 if "sentinel" in parts.scheme else 6379
-    nodes = tuple(_node(host, default) for host in hosts.split(",") if host)
+    nodes = tuple(_node(host, 26379 if "sentinel" in kind else 6379) for host in hosts.split(",") if host)
     if not nodes:
-        raise StateError("POLYRANK_REDIS_URL", f"{parts.scheme}:// without a host", "name host:port,host:port")
-    path = tuple(part for part in parts.path.split("/") if part)
-    return Address(parts.scheme, nodes, path, login, dict(parse_qsl(parts.query)))
+        raise StateError("POLYRANK_REDIS_URL", f"{kind}:// without a host", "name host:port,host:port")
+    return Address(kind, nodes, tuple(part for part in path if part), login, dict(parse_qsl(query)))
 
 
 def _node(text: str, default: int) -> tuple[str, int]:
@@ -95,12 +95,17 @@ def _sentinel(address: Address, timeout_s: float) -> Redis:
     if not address.path:
         raise StateError("POLYRANK_REDIS_URL", f"{address.kind}:// without a name", "end it with /NAME or /NAME/DB")
     common: dict[str, Any] = _common(timeout_s) | ({"ssl": True} if address.kind.startswith("rediss") else {})
-    login = {name.removeprefix("sentinel_"): text for name, text in address.options.items()}
+    given = {name: address.options.get(f"sentinel_{name}") for name in ("username", "password")}
     watch: Any = Sentinel  # its signature is not annotated
-    watchers = watch(list(address.nodes), sentinel_kwargs={**common, **login})
-    db = int(address.path[1]) if len(address.path) > 1 else 0
-    primary: Redis = watchers.master_for(address.path[0], db=db, **common, **address.login)
+    watchers = watch(list(address.nodes), sentinel_kwargs=common | {name: text for name, text in given.items() if text})
+    primary: Redis = watchers.master_for(address.path[0], db=_database(address.path[1:]), **common, **address.login)
     return primary
+
+
+def _database(path: Sequence[str]) -> int:
+    if path and not path[0].isdecimal():
+        raise StateError("POLYRANK_REDIS_URL", f"database {path[0]!r}", "give a number after the name, or nothing")
+    return int(path[0]) if path else 0
 
 
 def _cluster(address: Address, timeout_s: float) -> RedisCluster:
