@@ -10,7 +10,7 @@ from model.features.spec import Value
 class Reason:
     """Why an item is in the list: its kind, a sentence to show, and the facts behind the sentence.
 
-    kind is `because` (an item of the history), `attribute` (shared with the history), `path` (through the graph),
+    kind is `because` (an item of the history, and the channel that links it), `attribute` (shared with that item),
     `channel` or `task`.
     """
 

@@ -37,7 +37,7 @@ from model.features.neighbours import Evidence
 from model.ids import NO_ROW
 
 TOWER = "tower"  # how the answer names items that only filled up a short list
-QUERY_LEAST, QUERY_TIMES = 30, 2  # so many of the closest texts are ranked, and so many times the list's length
+QUERY_LEAST, QUERY_TIMES = 10, 2  # so many of the closest texts are ranked, and so many times the list's length
 Offers = dict[str, Evidence]
 
 

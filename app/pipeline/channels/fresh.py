@@ -20,18 +20,23 @@ class Freshness:
         self._counters, self._items, self._window = counters, items, window
         known = np.flatnonzero(np.isfinite(counters.first[:items]))
         newest = known[np.argsort(-counters.first[known], kind="stable")][:POOL_MOST]
-        self._recent: list[int] = newest[::-1].tolist()  # oldest first
+        self._met: list[int] = newest[::-1].tolist()  # oldest first
+        self._recent, self._as_of = np.empty(0, np.int64), np.nan
 
     def met(self, row: int) -> None:
         """`row` has its first event now."""
         if row < self._items:
-            self._recent.append(row)
-        del self._recent[:-POOL_MOST]
+            self._met.append(row)
+            del self._met[:-POOL_MOST]
+            self._as_of = np.nan
 
     def recent(self) -> NDArray[np.int64]:
         """Rows of the bundle that were first seen within the window, ascending, at most POOL_MOST."""
-        recent = np.asarray(self._recent, np.int64)
-        return np.unique(recent[self._counters.first[recent] >= self._counters.total_newest - self._window])
+        if self._as_of != self._counters.total_newest:  # nothing changes while the newest event stays
+            self._as_of = self._counters.total_newest
+            met = np.asarray(self._met, np.int64)
+            self._recent = np.unique(met[self._counters.first[met] >= self._as_of - self._window])
+        return self._recent
 
     def added(self, size: int) -> NDArray[np.int64]:
         """The newest rows of a catalogue of `size` rows that no bundle knows, ascending, at most POOL_MOST."""
