@@ -125,6 +125,19 @@ def test_histories_of_a_log_replace_the_bundles(tmp_path: Path) -> None:
     assert table[table.user_id == "u1"]["item_id"].tolist() == list(alone.item_ids)
 
 
+def test_a_log_without_times_is_read_in_its_order(tmp_path: Path) -> None:
+    write_table(tmp_path / "events.csv", {"user_id": ["a", "a"], "item_id": ["i3", "i4"], "type": ["like", "view"]})
+    (tmp_path / "users.txt").write_text("a", encoding="utf-8")
+    table = recommended(tmp_path, "--users", tmp_path / "users.txt", "--n", 60, "--events", tmp_path / "events.csv")
+    given = History.of([3, 4], [2, 1], [np.nan] * 2, [np.nan] * 2)
+    request = RecommendRequest(user_id="a", n=60, now=float("nan"))
+    assert table["item_id"].to_pylist() == list(make_engine().recommend(UserInput("a", given=given), request).item_ids)
+    assert set(table["item_id"].to_pylist()) == {f"i{row}" for row in range(ITEMS)} - {"i3", "i4"}
+    pairs = {"user_id": ["a"], "item_id": ["i1"]}
+    found = values(scored(tmp_path, pairs, "--events", tmp_path / "events.csv"))
+    assert np.isfinite(found).all()
+
+
 def test_scores_of_pairs_are_those_of_the_engine(tmp_path: Path) -> None:
     users, items = ["u1", "u2", "u1", "stranger"], ["i3", "i3", "i59", "i1"]
     pairs = {"user_id": users, "item_id": items, "timestamp": [NOW] * 4}
