@@ -95,7 +95,7 @@ def ranker_inputs(
         *channel_columns(spec.channels, candidates, evidence, vectors @ user_vector),
         counters.shares(candidates),
         counters.ages(candidates)[:, None],
-        _values(spec, counters.mean_values(candidates))[:, None],
+        scaled_values(spec, counters.mean_values(candidates))[:, None],
         *_crosses(spec, moment.history, candidates, items),
     ]
     made["candidate_features"] = np.concatenate(columns, axis=1, dtype=np.float32)[None]
@@ -119,7 +119,7 @@ def user_features(spec: FeatureSpec, moment: Moment) -> NDArray[np.float32]:
     """What a history says of its user beyond its items, float32 [Fu]."""
     history = moment.history
     size = len(history)
-    values = _values(spec, history.values)
+    values = scaled_values(spec, history.values)
     gap = moment.now - history.times[-1] if size else np.nan
     kinds = np.bincount(history.types, minlength=len(spec.event_types) + 1)[1:] / max(size, 1)
     smoothed = (values.sum() + 0.5) / (size + 1)
@@ -166,7 +166,7 @@ def _history_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable, length:
     return {
         "history_vectors": items.vectors(recent.rows)[None],
         "history_types": recent.types[None],
-        "history_values": _values(spec, recent.values)[None],
+        "history_values": scaled_values(spec, recent.values)[None],
         "history_gaps": spec.gap_ids(gaps)[None],
     }
 
@@ -175,7 +175,7 @@ def _user_ids(moment: Moment) -> Inputs:
     return {"profile": moment.profile[None].astype(np.int64), "context": moment.context[None]}
 
 
-def _values(spec: FeatureSpec, values: NDArray[np.float32]) -> NDArray[np.float32]:
+def scaled_values(spec: FeatureSpec, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Event values mapped to [0, 1]; 0.5 where there is none."""
     scaled = (values - spec.value_low) / max(spec.value_high - spec.value_low, 1e-9)
     return np.where(np.isnan(values), 0.5, np.clip(scaled, 0.0, 1.0)).astype(np.float32)
@@ -189,7 +189,7 @@ def _crosses(
     count = np.zeros(spec.attribute_vocabulary)
     liking = np.zeros(spec.attribute_vocabulary)
     ids = items.attributes(recent.rows)
-    values = _values(spec, recent.values) - 0.5
+    values = scaled_values(spec, recent.values) - 0.5
     np.add.at(count, ids, 1.0)
     np.add.at(liking, ids, values[:, None])
     count[0] = liking[0] = 0.0
