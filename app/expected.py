@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.problems import FieldError, Problem, invalid, malformed, shown
-from app.wire import ALLOWED
+from app.values import ALLOWED
 
 Schema: TypeAlias = Mapping[str, Any]
 Place: TypeAlias = Sequence[int | str]

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from app.answers import ActivatedAnswer, BundlesAnswer
 from app.auth import LOOKERS, OPERATORS
 from app.bundles import list_bundles
 from app.routes.endpoint import Call, Operation, Reply, reply
-from app.wire import ActivatedAnswer, BundlesAnswer, Nothing
+from app.wire import Nothing
 
 EXAMPLE = {
     "active": "20261124-1612-3f9a",

@@ -25,7 +25,8 @@ from app.expected import problem_of
 from app.problems import MEDIA_TYPE, of_error, unexpected
 from app.routes.reading import decoded, read_json_body, read_query
 from app.settings import Role
-from app.wire import Id, Nothing
+from app.values import Id
+from app.wire import Nothing
 from model.ids import check_id
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ from uuid import uuid4
 import orjson
 from pydantic import ValidationError
 
+from app.answers import FeedbackAnswer
 from app.auth import WRITERS
 from app.batches import Rejected, each, elements
 from app.expected import problem_of
 from app.problems import FieldError, invalid
 from app.routes.endpoint import Call, Operation, Reply
 from app.service import Service
-from app.wire import FeedbackAnswer, FeedbackEvent
+from app.wire import FeedbackEvent
 from model.events import Event
 
 EXAMPLES = {

@@ -5,10 +5,11 @@ from typing import Any
 import orjson
 
 from app import metrics
+from app.answers import HealthAnswer, ReadyAnswer
 from app.auth import LOOKERS
 from app.problems import RETRY_AFTER_S
 from app.routes.endpoint import Call, Operation, Reply, reply
-from app.wire import HealthAnswer, Nothing, ReadyAnswer
+from app.wire import Nothing
 
 READY = {"status": "ready", "bundle": "20261124-1612-3f9a", "state": "ok", "detail": ""}
 

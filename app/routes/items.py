@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from app.answers import BatchAnswer, DeletedAnswer, ItemAnswer, SimilarItems
 from app.auth import OPERATORS, READERS
 from app.batches import each, elements
 from app.live_bundle import CHUNK, LiveBundle
@@ -13,18 +14,7 @@ from app.problems import Problem, not_found
 from app.routes.endpoint import Call, Operation, Reply, reply
 from app.service import Service
 from app.state.store import StoredItem
-from app.wire import (
-    BatchAnswer,
-    BatchItem,
-    BatchItems,
-    DeletedAnswer,
-    ItemAnswer,
-    ItemBody,
-    ItemPatch,
-    Nothing,
-    SimilarItems,
-    SimilarQuery,
-)
+from app.wire import BatchItem, BatchItems, ItemBody, ItemPatch, Nothing, SimilarQuery
 from index.similar import similar
 from model.features.records import ItemRecord
 from model.ids import NO_ROW

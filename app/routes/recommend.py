@@ -2,12 +2,13 @@
 
 import orjson
 
+from app.answers import RecommendAnswer
 from app.auth import READERS
 from app.pipeline.answer import Answer, AnsweredItem
 from app.pipeline.request import RecommendRequest, SessionEvent
 from app.problems import invalid_field
 from app.routes.endpoint import Call, Operation, Reply
-from app.wire import PastEvent, RecommendAnswer, RecommendBody
+from app.wire import PastEvent, RecommendBody
 
 EXAMPLES = {
     "a known user": {"user_id": "42", "n": 3},

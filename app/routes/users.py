@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.answers import BatchAnswer, ErasedAnswer, ExportAnswer, SimilarUsers, UserAnswer
 from app.auth import OPERATORS, READERS
 from app.batches import each, elements
 from app.live_bundle import LiveBundle
@@ -16,19 +17,7 @@ from app.routes.endpoint import Call, Operation, Reply, reply
 from app.routes.items import merged
 from app.service import Service
 from app.state.store import UserState, user_key
-from app.wire import (
-    BatchAnswer,
-    BatchUser,
-    BatchUsers,
-    ErasedAnswer,
-    ExportAnswer,
-    Nothing,
-    SimilarQuery,
-    SimilarUsers,
-    UserAnswer,
-    UserBody,
-    UserPatch,
-)
+from app.wire import BatchUser, BatchUsers, Nothing, SimilarQuery, UserBody, UserPatch
 from model.features.neighbours import Evidence
 from model.features.spec import Values
 from model.ids import IdMap

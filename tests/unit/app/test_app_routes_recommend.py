@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from app.answers import RecommendAnswer
 from app.pipeline.answer import Answer, AnsweredItem, Reason
 from app.routes.recommend import to_bytes, to_request
-from app.wire import RecommendAnswer, RecommendBody
+from app.wire import RecommendBody
 from tests.serving import ITEMS, ONE, FlakyStore, serving
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from app.wire import FeedbackEvent, Id, ItemBody, Moment, RecommendBody, Scalar, SimilarQuery, Values, Wanted
+from app.values import Id, Moment, Scalar, Values, Wanted
+from app.wire import FeedbackEvent, ItemBody, RecommendBody, SimilarQuery
 
 moment, scalar, values = TypeAdapter[Any](Moment), TypeAdapter[Any](Scalar), TypeAdapter[Any](Values)
 wanted, identifier = TypeAdapter[Any](Wanted), TypeAdapter[Any](Id)
