@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -35,19 +36,28 @@ def export_graph(net: nn.Module, inputs: Mapping[str, Axis], output: str, path: 
     training = net.training
     net.eval()
     with _quiet(), torch.no_grad():
-        torch.onnx.export(
+        program = torch.onnx.export(
             net,
             kwargs=example,
-            f=path,
             input_names=list(example),
             output_names=[output],
             dynamic_shapes=_dynamic(inputs),
             opset_version=OPSET,
             dynamo=True,
-            external_data=False,
             verbose=False,
         )
     net.train(training)
+    assert program is not None  # it is only with dynamo=False
+    onnx.save(bare(program.model_proto), path)
+
+
+def bare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without where its nodes came from: lines and paths of this machine, which would differ on the next."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return model
 
 
 def _dynamic(inputs: Mapping[str, Axis]) -> dict[str, dict[int, torch.export.Dim]]:

@@ -1,11 +1,11 @@
 """What ranking tasks share: shared bottom, MMoE (Ma et al. 2018) and PLE (Tang et al. 2020), behind one interface.
 
-Every kind names the linear readings of the ranker's input it wants (`readings`), so that the ranker computes all of
-them in one product whose user part is done once a request. Gates start equal; task parameters are kept by task name.
+Every kind names the banks of experts and the gates it wants of the ranker's first layer. Gates start equal; what
+belongs to a task is kept by the task's name.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,24 +13,28 @@ from torch import Tensor, nn
 from model.nn.layers import task_key
 from model.nn.settings import NetSettings
 
-Readings = Mapping[str, Tensor]
+UNHEARD = -1e9  # a gate's logit for an expert that its task may not hear
 
 
 class Experts(nn.Module, ABC):
-    """Interface: `readings` name → width; forward: readings [B, C, width] → one vector a task, [B, C, T, output]."""
+    """Interface: `banks` name → experts and `gate_sizes` name → logits are what it wants; `forward` mixes them.
+
+    First layers come as [B, E, C, width] before their activation, gates as [B, C, sum of sizes].
+    """
 
     def __init__(self, tasks: Sequence[str], settings: NetSettings) -> None:
         super().__init__()
         self.keys = [task_key(name) for name in tasks]
         self.output = settings.expert_output
-        self.readings: dict[str, int] = {}
+        self.banks: dict[str, int] = {}
+        self.gate_sizes: dict[str, int] = {}
 
     @abstractmethod
-    def gates(self, readings: Readings) -> Tensor:
+    def listening(self, first: Tensor, gates: Tensor) -> Tensor:
         """How much each task listens to each expert, [B, C, T, E], sums to 1 over E."""
 
     @abstractmethod
-    def forward(self, readings: Readings) -> Tensor:
+    def forward(self, first: Tensor, gates: Tensor) -> Tensor:
         """One vector a task, [B, C, T, output]."""
 
 
@@ -39,19 +43,17 @@ class SharedBottom(Experts):
 
     def __init__(self, tasks: Sequence[str], settings: NetSettings) -> None:
         super().__init__(tasks, settings)
-        width = settings.n_experts * settings.expert_width
-        self.readings = {"experts": width}
-        self.second = nn.Linear(width, self.output)
+        self.banks = {"experts": settings.n_experts}
+        self.second = Bank(settings.n_experts, settings.expert_width, self.output)
 
-    def gates(self, readings: Readings) -> Tensor:
+    def listening(self, first: Tensor, gates: Tensor) -> Tensor:  # noqa: ARG002  # the interface
         """All ones: there is one expert."""
-        read = readings["experts"]
-        return torch.ones_like(read[..., :1]).unsqueeze(-1).expand(*read.shape[:-1], len(self.keys), 1)
+        return torch.ones(first.shape[0], first.shape[2], len(self.keys), 1)
 
-    def forward(self, readings: Readings) -> Tensor:
+    def forward(self, first: Tensor, gates: Tensor) -> Tensor:  # noqa: ARG002  # the interface
         """The same vector for every task, [B, C, T, output]."""
-        made: Tensor = self.second(readings["experts"].relu())
-        shared = made.relu().unsqueeze(-2)
+        made: Tensor = self.second(first.relu())
+        shared = made.sum(1).relu().unsqueeze(-2)
         return shared.expand(*shared.shape[:-2], len(self.keys), self.output)
 
 
@@ -60,78 +62,83 @@ class MMoE(Experts):
 
     def __init__(self, tasks: Sequence[str], settings: NetSettings) -> None:
         super().__init__(tasks, settings)
-        self.count = settings.n_experts
-        self.second = Stack(self.count, settings.expert_width, self.output)
-        gates = {f"gate of {key}": self.count for key in self.keys}
-        self.readings = {"experts": self.count * settings.expert_width} | gates
+        self.banks = {"experts": settings.n_experts}
+        self.gate_sizes = dict.fromkeys(self.keys, settings.n_experts)
+        self.second = Bank(settings.n_experts, settings.expert_width, self.output)
 
-    def gates(self, readings: Readings) -> Tensor:
+    def listening(self, first: Tensor, gates: Tensor) -> Tensor:  # noqa: ARG002  # the interface
         """Softmax over experts, [B, C, T, E]."""
-        return torch.stack([readings[f"gate of {key}"] for key in self.keys], dim=-2).softmax(-1)
+        return torch.unflatten(gates, -1, (len(self.keys), -1)).softmax(-1)
 
-    def forward(self, readings: Readings) -> Tensor:
+    def forward(self, first: Tensor, gates: Tensor) -> Tensor:
         """Experts' outputs mixed for each task, [B, C, T, output]."""
-        made: Tensor = self.second(_split(readings["experts"], self.count))
-        return self.gates(readings) @ made.relu()
+        made: Tensor = self.second(first.relu())  # [B, E, C, output]
+        return self.listening(first, gates) @ made.relu().transpose(1, 2)
 
 
 class PLE(Experts):
-    """Two levels of extraction: experts of a task's own beside shared ones, so that tasks disturb each other less."""
+    """Two levels of extraction: experts of a task's own beside shared ones, so that tasks disturb each other less.
+
+    On the way between the levels a shared mixture hears every expert; a task hears its own and the shared ones.
+    """
 
     def __init__(self, tasks: Sequence[str], settings: NetSettings) -> None:
         super().__init__(tasks, settings)
-        self.own = self.shared = max(settings.n_experts // 2, 1)
+        self.own = max(settings.n_experts // 2, 1)
         self.groups = [*self.keys, "shared"]
-        width, middle = settings.expert_width, settings.expert_width
-        self.readings = {f"experts of {name}": self.own * width for name in self.groups}
-        self.readings |= {f"gate of {key}": self.own + self.shared for key in self.keys}
-        self.readings["gate of shared"] = len(self.keys) * self.own + self.shared
-        self.second = nn.ModuleDict({name: nn.Linear(middle, self.own * self.output) for name in self.groups})
-        self.second_gates = nn.ModuleDict({key: nn.Linear(middle, self.own + self.shared) for key in self.keys})
+        self.banks = dict.fromkeys(self.groups, self.own)
+        self.gate_sizes = dict.fromkeys(self.keys, 2 * self.own)
+        self.gate_sizes |= {f"shared hears {name}": self.own for name in self.groups}
+        width = settings.expert_width
+        self.second = nn.ModuleDict({name: nn.Linear(width, self.own * self.output) for name in self.groups})
+        self.second_gates = nn.ModuleDict({key: nn.Linear(width, 2 * self.own) for key in self.keys})
 
-    def gates(self, readings: Readings) -> Tensor:
-        """The last level's gates, [B, C, T, own + shared]."""
-        return self._second_gates(self._first(readings))
+    def listening(self, first: Tensor, gates: Tensor) -> Tensor:
+        """The last level's gates, [B, C, T, E]; 0 for the experts of other tasks."""
+        return self._last_gates(self._mixed(first, gates))
 
-    def forward(self, readings: Readings) -> Tensor:
+    def forward(self, first: Tensor, gates: Tensor) -> Tensor:
         """One vector a task out of its own and the shared experts, [B, C, T, output]."""
-        first = self._first(readings)
-        made = {name: _split(self.second[name](first[name]), self.own) for name in self.groups}
-        heard = [torch.cat([made[key], made["shared"]], dim=-2) for key in self.keys]
-        return (self._second_gates(first).unsqueeze(-2) @ torch.stack(heard, dim=-3)).squeeze(-2)
+        mixed = self._mixed(first, gates)
+        made = [self.second[name](mixed[..., place, :]).relu() for place, name in enumerate(self.groups)]
+        experts = torch.unflatten(torch.cat(made, dim=-1), -1, (len(self.groups) * self.own, self.output))
+        return self._last_gates(mixed) @ experts
 
-    def _second_gates(self, first: Readings) -> Tensor:
-        return torch.stack([self.second_gates[key](first[key]) for key in self.keys], dim=-2).softmax(-1)
+    def _mixed(self, first: Tensor, gates: Tensor) -> Tensor:
+        """Level one: each task's mixture and, last, the shared one, [B, C, T+1, width]."""
+        sizes = [2 * self.own] * len(self.keys) + [len(self.groups) * self.own]
+        *own, shared = torch.split(gates, sizes, dim=-1)
+        heard = [self._placed(logits, place) for place, logits in enumerate(own)]
+        weights = torch.stack([*heard, shared], dim=-2).softmax(-1)
+        return weights @ first.relu().transpose(1, 2)
 
-    def _first(self, readings: Readings) -> dict[str, Tensor]:
-        """Level one: each task's mixture, and the shared one, which hears every expert."""
-        made = {name: _split(readings[f"experts of {name}"], self.own) for name in self.groups}
-        heard = {key: torch.cat([made[key], made["shared"]], dim=-2) for key in self.keys}
-        heard["shared"] = torch.cat([made[name] for name in self.groups], dim=-2)
-        gates = {name: readings[f"gate of {name}"].softmax(-1).unsqueeze(-2) for name in self.groups}
-        return {name: (gates[name] @ heard[name]).squeeze(-2) for name in self.groups}
+    def _last_gates(self, mixed: Tensor) -> Tensor:
+        logits = [self.second_gates[key](mixed[..., place, :]) for place, key in enumerate(self.keys)]
+        heard = [self._placed(one, place) for place, one in enumerate(logits)]
+        return torch.stack(heard, dim=-2).softmax(-1)
+
+    def _placed(self, logits: Tensor, place: int) -> Tensor:
+        """A task's logits [..., 2 · own] over its own and the shared experts, put where those stand among all."""
+        before, after = place * self.own, (len(self.keys) - 1 - place) * self.own
+        own, shared = torch.split(logits, [self.own, self.own], dim=-1)
+        return torch.cat([nn.functional.pad(own, (before, after), value=UNHEARD), shared], dim=-1)
 
 
-class Stack(nn.Module):
+class Bank(nn.Module):
     """`count` linear layers side by side, each on its own slice."""
 
     def __init__(self, count: int, inputs: int, outputs: int) -> None:
         super().__init__()
         layers = [nn.Linear(inputs, outputs) for _ in range(count)]
         self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
-        self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]).unsqueeze(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, count, inputs] → [B, C, count, outputs]."""
-        return (x.transpose(1, 2) @ self.weight).transpose(1, 2) + self.bias
+        """x [B, count, C, inputs] → [B, count, C, outputs]."""
+        return x @ self.weight + self.bias
 
 
 def make_experts(tasks: Sequence[str], settings: NetSettings) -> Experts:
     """The kind of sharing that the settings name."""
     kinds: dict[str, type[Experts]] = {"shared_bottom": SharedBottom, "mmoe": MMoE, "ple": PLE}
     return kinds[settings.experts](tasks, settings)
-
-
-def _split(x: Tensor, count: int) -> Tensor:
-    """Rectified readings [..., count · width] → [..., count, width]."""
-    return torch.unflatten(x.relu(), -1, (count, -1))

@@ -20,15 +20,14 @@ class Heads(nn.Module):
         self.hidden = nn.ParameterDict({key: layer.weight for key, layer in hidden.items()})
         self.hidden_bias = nn.ParameterDict({key: layer.bias for key, layer in hidden.items()})
         self.last = nn.ParameterDict({key: torch.randn(settings.head_width) * 0.1 for key in self.keys})
-        self.bias = nn.ParameterDict({key: torch.zeros(1) for key in self.keys})
-        self.wide = nn.ParameterDict({key: torch.zeros(features) for key in self.keys})
+        self.wide = nn.ParameterDict({key: torch.zeros(features + 1) for key in self.keys})
 
     def forward(self, mixed: Tensor, features: Tensor) -> Tensor:
-        """Mixed [B, C, T, output], normalised features [B, C, F] → raw readings [B, C, T]."""
+        """Mixed [B, C, T, output], normalised features and a constant 1 [B, C, F + 1] → raw readings [B, C, T]."""
         hidden = mixed.transpose(1, 2) @ self._stacked(self.hidden).transpose(1, 2)  # [B, T, C, width]
         hidden = (hidden + self._stacked(self.hidden_bias).unsqueeze(1)).relu()
         deep = (hidden @ self._stacked(self.last).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
-        return deep + features @ self._stacked(self.wide).T + self._stacked(self.bias).squeeze(-1)
+        return deep + features @ self._stacked(self.wide).T
 
     def _stacked(self, parameters: nn.ParameterDict) -> Tensor:
         return torch.stack([parameters[key] for key in self.keys])
@@ -38,7 +37,7 @@ class TaskValues(nn.Module):
     """What raw readings mean: binary and next_item a logit, regression a value in its range, ordinal an expected level.
 
     An ordinal task's levels are the whole numbers from low to high; P(level > low + k) = σ(raw - threshold_k), with
-    thresholds kept in order (CORAL, Cao et al. 2020).
+    thresholds kept in order (CORAL, Cao et al. 2020). A regression is one such step of its whole range.
     """
 
     def __init__(self, tasks: Sequence[TaskSpec]) -> None:
@@ -46,9 +45,22 @@ class TaskValues(nn.Module):
         self.tasks = tuple(tasks)
         steps = {task.name: round(task.high - task.low) for task in tasks if task.kind == "ordinal"}
         self.steps = nn.ParameterDict({task_key(name): _even_thresholds(count) for name, count in steps.items()})
+        self.most = max([1, *steps.values()])
+        bounded = [task.kind in ("regression", "ordinal") for task in tasks]
+        self.bounded = any(bounded)
+        self.register_buffer("linear", torch.tensor([float(not one) for one in bounded]), persistent=False)
+        lows = [task.low if one else 0.0 for task, one in zip(tasks, bounded, strict=True)]
+        self.register_buffer("low", torch.tensor(lows), persistent=False)
+        self.register_buffer("height", torch.stack([self._heights(task) for task in tasks]), persistent=False)
+
+    linear: Tensor
+    low: Tensor
+    height: Tensor
 
     def thresholds(self, task: TaskSpec) -> Tensor:
-        """The ordered thresholds of an ordinal task, [levels - 1]."""
+        """The ordered thresholds of an ordinal task, [levels - 1]; one at 0 for the others."""
+        if task.kind != "ordinal":
+            return torch.zeros(1)
         free = self.steps[task_key(task.name)]
         return torch.cat([free[:1], free[:1] + nn.functional.softplus(free[1:]).cumsum(0)])
 
@@ -56,17 +68,22 @@ class TaskValues(nn.Module):
         """Logits of `level > low + k`, [..., levels - 1], of raw readings [...]."""
         return raw.unsqueeze(-1) - self.thresholds(task)
 
-    def value(self, task: TaskSpec, raw: Tensor) -> Tensor:
-        """What the service reads of one task's raw readings [...]."""
-        if task.kind == "regression":
-            return task.low + (task.high - task.low) * raw.sigmoid()
-        if task.kind == "ordinal":
-            return task.low + self.cumulative(task, raw).sigmoid().sum(-1)
-        return raw
-
     def forward(self, raw: Tensor) -> Tensor:
         """Raw readings [..., T] → logits and values [..., T] as ranker.onnx gives them."""
-        return torch.stack([self.value(task, raw[..., index]) for index, task in enumerate(self.tasks)], dim=-1)
+        if not self.bounded:
+            return raw
+        thresholds = torch.stack([self._padded(self.thresholds(task)) for task in self.tasks])
+        stairs = ((raw.unsqueeze(-1) - thresholds).sigmoid() * self.height).sum(-1)
+        return raw * self.linear + (stairs + self.low)
+
+    def _heights(self, task: TaskSpec) -> Tensor:
+        """How much each step adds to the value, [most]."""
+        if task.kind == "ordinal":
+            return self._padded(torch.ones(round(task.high - task.low)))
+        return self._padded(torch.tensor([task.high - task.low if task.kind == "regression" else 0.0]))
+
+    def _padded(self, steps: Tensor) -> Tensor:
+        return nn.functional.pad(steps, (0, self.most - len(steps)))
 
 
 def _even_thresholds(count: int) -> Tensor:

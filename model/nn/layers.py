@@ -1,6 +1,4 @@
-"""Small layers that towers and ranker share: bags of ids, events, the moment, a linear layer over split parts."""
-
-from collections.abc import Mapping
+"""Small layers that towers and ranker share: bags of ids, events, the moment, normalised features."""
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +19,8 @@ class IdBag(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Ids int64 [..., A] → [..., width]."""
-        mask = (ids > 0).to(self.table.weight.dtype).unsqueeze(-1)
-        mean: Tensor = (self.table(ids) * mask).sum(-2) / mask.sum(-2).clamp(min=1.0)
+        count = (ids > 0).sum(-1, keepdim=True).clamp(min=1)
+        mean: Tensor = self.table(ids).sum(-2) / count  # the padding's row is zero and stays so
         return mean
 
 
@@ -32,17 +30,16 @@ class EventEmbedding(nn.Module):
     def __init__(self, spec: FeatureSpec) -> None:
         super().__init__()
         types = len(spec.event_types) + 1
-        self.scale = spec.dim**0.5  # item vectors have norm about 1; the rest of the net works with variance 1
         self.kind = nn.Embedding(types, spec.dim)
         self.value = nn.Embedding(types, spec.dim)
         self.gap = nn.Embedding(spec.gap_vocabulary, spec.dim)
         for table in (self.kind, self.value, self.gap):
-            nn.init.normal_(table.weight, std=0.1)
+            nn.init.normal_(table.weight, std=0.1 * spec.dim**-0.5)  # beside vectors whose norm is about 1
 
     def forward(self, vectors: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> Tensor:
         """Vectors [B, L, D], types int64 [B, L], values [B, L] in [0, 1], gaps int64 [B, L] → [B, L, D]."""
         liking = (values - 0.5).unsqueeze(-1) * self.value(types)
-        told: Tensor = vectors * self.scale + self.kind(types) + self.gap(gaps) + liking
+        told: Tensor = vectors + self.kind(types) + self.gap(gaps) + liking
         return told
 
 
@@ -86,37 +83,6 @@ class Normaliser(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features [..., width] → the same shape, about variance 1."""
         return ((features - self.mean) * self.inverse).clamp(-FEATURE_CLIP, FEATURE_CLIP)
-
-
-class SplitLinear(nn.Module):
-    """A linear layer over [user | candidate | user × candidate | attention | features], the user's part done once.
-
-    W·(u*i) = (W·diag(u))·i: the cross term is folded into the candidate's matrix, so per candidate there is one
-    product. Outputs come in named groups, each with weights of its own.
-    """
-
-    def __init__(self, user: int, dim: int, features: int, outputs: Mapping[str, int]) -> None:
-        super().__init__()
-        self.sizes = [user, dim, dim, dim, features]
-        self.scale = dim**0.5
-        self.widths = dict(outputs)
-        layers = {name: nn.Linear(sum(self.sizes), width) for name, width in outputs.items()}
-        self.weights = nn.ParameterDict({name: layer.weight for name, layer in layers.items()})
-        self.biases = nn.ParameterDict({name: layer.bias for name, layer in layers.items()})
-
-    def forward(
-        self, user: Tensor, query: Tensor, candidates: Tensor, attention: Tensor, features: Tensor
-    ) -> dict[str, Tensor]:
-        """User [B, U], query [B, D], candidates and attention [B, C, D], features [B, C, F] → name: [B, C, width]."""
-        weight = torch.cat([self.weights[name] for name in self.widths])
-        bias = torch.cat([self.biases[name] for name in self.widths])
-        of_user, of_candidate, of_cross, of_attention, of_features = torch.split(weight, self.sizes, dim=1)
-        folded = (of_candidate + of_cross * query.unsqueeze(1)) * self.scale  # [B, out, D]
-        once = nn.functional.linear(user, of_user, bias).unsqueeze(1)
-        rest = torch.cat([of_attention, of_features], dim=1)
-        each = nn.functional.linear(torch.cat([attention, features], dim=-1), rest)
-        made = candidates @ folded.transpose(1, 2) + each + once
-        return dict(zip(self.widths, torch.split(made, list(self.widths.values()), dim=-1), strict=True))
 
 
 def narrow_net(inputs: int, dim: int) -> nn.Sequential:

@@ -61,9 +61,12 @@ def task_losses(
     tasks: Sequence[TaskSpec], values: TaskValues, raw: Tensor, labels: Tensor, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Loss of every task and how many labels it had, each [T]; raw readings, labels and weights [B, C, T]."""
+    read = values(raw)
     losses = [
-        _task_loss(task, values, raw[..., index], labels[..., index], None if weights is None else weights[..., index])
-        for index, task in enumerate(tasks)
+        _task_loss(
+            task, values, (raw[..., at], read[..., at]), labels[..., at], None if weights is None else weights[..., at]
+        )
+        for at, task in enumerate(tasks)
     ]
     return torch.stack(losses), (~torch.isnan(labels)).flatten(0, -2).sum(0)
 
@@ -127,11 +130,15 @@ def attributes(logits: Tensor, ids: Tensor) -> Tensor:
     return weighted_mean(F.binary_cross_entropy_with_logits(logits, truth, reduction="none"), weight)
 
 
-def _task_loss(task: TaskSpec, values: TaskValues, raw: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+def _task_loss(
+    task: TaskSpec, values: TaskValues, output: tuple[Tensor, Tensor], labels: Tensor, weights: Tensor | None
+) -> Tensor:
+    """Loss of one task; `output` is its raw reading and its value, each [B, C]."""
+    raw, value = output
     if task.kind == "binary":
         return binary(raw, labels, weights)
     if task.kind == "regression":
-        return regression(values.value(task, raw), labels, task.high - task.low, weights)
+        return regression(value, labels, task.high - task.low, weights)
     if task.kind == "ordinal":
         return ordinal(values.cumulative(task, raw), labels, task.low, weights)
     return listwise(raw, labels, None if weights is None else weights.amax(-1))

@@ -6,9 +6,12 @@ from torch import Tensor, nn
 from model.features.ranking import candidate_feature_names, user_feature_names
 from model.features.spec import FeatureSpec
 from model.nn.experts import make_experts
+from model.nn.first import FirstLayer
 from model.nn.heads import Heads, TaskValues
-from model.nn.layers import EventEmbedding, MomentEmbedding, Normaliser, SplitLinear
+from model.nn.layers import EventEmbedding, MomentEmbedding, Normaliser
 from model.nn.settings import NetSettings
+
+Events = tuple[Tensor, Tensor, Tensor, Tensor]  # vectors, types, values, gaps
 
 
 class TargetAttention(nn.Module):
@@ -24,19 +27,18 @@ class TargetAttention(nn.Module):
         self.events = EventEmbedding(spec)
         self.norm = nn.LayerNorm(spec.dim)
         self.key = nn.Linear(spec.dim, self.heads * spec.dim)
-        self.value = nn.Linear(spec.dim, spec.dim)
+        self.value = nn.Linear(spec.dim, self.heads * settings.target_width)
         self.distance = nn.Embedding(self.reach, self.heads)
         self.nothing = nn.Parameter(torch.zeros(1, spec.dim))
         nn.init.zeros_(self.distance.weight)
 
     def forward(self, candidates: Tensor, vectors: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> Tensor:
-        """Candidates [B, C, D] over a history [B, L, …] → [B, C, D]."""
+        """Candidates [B, C, D] over a history [B, L, …] → what each head reads, [B, H, C, target_width]."""
         events = self.norm(self.events(vectors, types, values, gaps))
         events = torch.cat([events, self.nothing.expand(events.shape[0], 1, -1)], dim=1)
         keys = self._by_head(self.key(events)).transpose(2, 3)  # [B, H, D, L+1]
         scores = candidates.unsqueeze(1) @ keys + self._bias(types).unsqueeze(2)
-        read = scores.softmax(-1) @ self._by_head(self.value(events))
-        return read.transpose(1, 2).flatten(2)
+        return scores.softmax(-1) @ self._by_head(self.value(events))
 
     def _by_head(self, x: Tensor) -> Tensor:
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)  # [B, H, L+1, width]
@@ -57,13 +59,14 @@ class Ranker(nn.Module):
         user, features = len(user_feature_names(spec)), len(candidate_feature_names(spec))
         self.user_norm, self.candidate_norm = Normaliser(user), Normaliser(features)
         self.moment = MomentEmbedding(spec, settings.context)
-        self.state = nn.Sequential(
-            nn.Linear(2 * spec.dim + user, 2 * spec.dim), nn.GELU(), nn.Dropout(settings.dropout)
-        )
-        self.query = nn.Linear(2 * spec.dim, spec.dim)
+        wide = settings.ranker_width
+        self.state = nn.Sequential(nn.Linear(2 * spec.dim + user, wide), nn.GELU(), nn.Dropout(settings.dropout))
+        self.query = nn.Linear(wide, spec.dim)
         self.attention = TargetAttention(spec, settings)
         self.experts = make_experts(names, settings)
-        self.first = SplitLinear(3 * spec.dim, spec.dim, features, self.experts.readings)
+        sizes = (spec.dim + wide, settings.target_heads * settings.target_width, features)
+        banks, gates = self.experts.banks, self.experts.gate_sizes
+        self.first = FirstLayer(sizes, spec.dim, settings.expert_width, banks, gates)
         self.heads = Heads(spec.tasks, features, settings)
         self.values = TaskValues(spec.tasks)
         self.sequence = float(settings.sequence)
@@ -88,9 +91,10 @@ class Ranker(nn.Module):
     ) -> Tensor:
         """Raw readings [B, C, T], what losses work on; inputs as of ranker.onnx, padding of the history on the left."""
         events = (history_vectors, history_types, history_values, history_gaps)
-        features = self.candidate_norm(candidate_features)
-        readings = self._readings(user_vector, events, profile, context, user_features, candidate_vectors, features)
-        raw: Tensor = self.heads(self.experts(readings), features)
+        user, query = self._user(user_vector, profile, context, user_features)
+        features = nn.functional.pad(self.candidate_norm(candidate_features), (0, 1), value=1.0)
+        first, gates = self.first(user, query, self._each(candidate_vectors, events, features))
+        raw: Tensor = self.heads(self.experts(first, gates), features)
         return raw
 
     def forward(
@@ -112,21 +116,13 @@ class Ranker(nn.Module):
         values: Tensor = self.values(self.raw(user_vector, *events, *rest))
         return values
 
-    def _readings(
-        self,
-        user_vector: Tensor,
-        events: tuple[Tensor, Tensor, Tensor, Tensor],
-        profile: Tensor,
-        context: Tensor,
-        user_features: Tensor,
-        candidates: Tensor,
-        features: Tensor,
-    ) -> dict[str, Tensor]:
-        """The first layer's readings: user and context part once a request, the rest for each candidate."""
-        known = torch.cat([user_vector, self.moment(profile, context), self.user_norm(user_features)], dim=-1)
+    def _user(self, vector: Tensor, profile: Tensor, context: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What is computed once a request: the user's part [B, U] and the vector [B, D] that crosses candidates."""
+        known = torch.cat([vector, self.moment(profile, context), self.user_norm(features)], dim=-1)
         state = self.state(known)
-        attention = self.attention(candidates, *events) * self.sequence
-        user = torch.cat([user_vector, state], dim=-1)
-        query = user_vector + self.query(state)
-        readings: dict[str, Tensor] = self.first(user, query, candidates, attention, features)
-        return readings
+        return torch.cat([vector, state], dim=-1), vector + self.query(state)
+
+    def _each(self, candidates: Tensor, events: Events, features: Tensor) -> Tensor:
+        """What is read of every candidate: its vector, the history in its light, its features and the constant 1."""
+        read = self.attention(candidates, *events) * self.sequence
+        return torch.cat([candidates, *read.unbind(1), features], dim=-1)

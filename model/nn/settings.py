@@ -13,9 +13,11 @@ class NetSettings(Frozen):
     widening: int = 2  # hidden width of a feed-forward layer, in multiples of D
     dropout: float = 0.2
     target_heads: int = 2  # attention heads of the ranker over the history
+    target_width: int = 16  # what one of them reads
+    ranker_width: int = 128  # width of what the ranker makes of user and context
     experts: Literal["shared_bottom", "mmoe", "ple"] = "mmoe"
     n_experts: int = 4
-    expert_width: int = 64  # width of an expert's first layer
+    expert_width: int = 32  # width of an expert's first layer
     expert_output: int = 32  # width of what experts give to the gates
     head_width: int = 32  # hidden width of a task's head
     graph_layers: int = 1  # how many steps neighbours are read in the graph

@@ -59,7 +59,8 @@ class UserTower(nn.Module):
         super().__init__()
         dim = spec.dim
         self.events = EventEmbedding(spec)
-        self.begin = nn.Parameter(torch.randn(dim) * 0.1)
+        self.begin = nn.Parameter(torch.randn(dim) * dim**-0.5)
+        self.scale = dim**0.5  # item vectors have norm about 1; the layers work with variance 1
         self.drop = nn.Dropout(settings.dropout)
         self.blocks = nn.ModuleList(Block(dim, spec.history_length, settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(dim)
@@ -110,7 +111,7 @@ class UserTower(nn.Module):
     ) -> Tensor:
         real = (types > 0) if self.sequence else torch.zeros_like(types, dtype=torch.bool)
         events = torch.where(real.unsqueeze(-1), self.events(vectors, types, values, gaps), self.begin)
-        x = self.drop(torch.cat([self.begin.expand(events.shape[0], 1, -1), events], dim=1))
+        x = self.drop(torch.cat([self.begin.expand(events.shape[0], 1, -1), events], dim=1) * self.scale)
         hidden = ~visible(real)
         for block in self.blocks[:-1]:
             x = block(x, hidden, newest_only=False)
