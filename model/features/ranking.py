@@ -186,17 +186,14 @@ def _crosses(
 ) -> list[NDArray[np.float32]]:
     """How the candidates' attributes and ids meet the history: four columns [C, 1]."""
     recent = history.last(spec.history_length)
-    count = np.zeros(spec.attribute_vocabulary)
-    liking = np.zeros(spec.attribute_vocabulary)
-    ids = items.attributes(recent.rows)
-    values = scaled_values(spec, recent.values) - 0.5
-    np.add.at(count, ids, 1.0)
-    np.add.at(liking, ids, values[:, None])
-    count[0] = liking[0] = 0.0
+    ids, size = items.attributes(recent.rows), spec.attribute_vocabulary
+    values = np.repeat(scaled_values(spec, recent.values) - 0.5, ids.shape[1])
+    count, liking = np.bincount(ids.ravel(), None, size), np.bincount(ids.ravel(), values, size)
+    count[0] = liking[0] = 0
     mine = items.attributes(candidates)
-    size = np.maximum((mine > 0).sum(1), 1)
-    overlap = count[mine].sum(1) / size / max(len(recent), 1)
-    liked = (liking[mine] / (count[mine] + 1)).sum(1) / size
-    seen = np.isin(candidates, recent.rows)
+    known = np.maximum(np.count_nonzero(mine, axis=1), 1)
+    overlap = count[mine].sum(1) / known / max(len(recent), 1)
+    liked = (liking / (count + 1))[mine].sum(1) / known
+    seen = (candidates[:, None] == recent.rows).any(1)  # a history is short: this beats np.isin
     last = (candidates == recent.rows[-1]) if len(recent) else np.zeros(len(candidates))
     return [column.astype(np.float32)[:, None] for column in (overlap, liked, seen, last)]
