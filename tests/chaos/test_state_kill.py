@@ -1,12 +1,12 @@
 """Accepted is kept: Valkey and the service that started it are killed, and every accepted event is there again."""
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,18 +32,21 @@ time.sleep(600)
 
 async def append_until_killed(url: str, kill_after: int, pid: int) -> list[str]:
     """Append events of many users, several lists at a time; kill `pid` meanwhile; ids of the accepted ones."""
-    accepted = list[str]()
+    accepted, killed = list[str](), asyncio.Event()
 
     async def writer(store: RedisStore, place: int) -> None:
-        for number in range(10_000):
+        for number in itertools.count():
             events = [event(number * 100 + at, user=f"u{(place * 5 + at) % USERS}") for at in range(place, 100, 4)]
+            last = killed.is_set()
             try:
                 accepted.extend(one.event_id for one in await store.append(events))
             except StateError:
+                last = True
+            if len(accepted) >= kill_after and not killed.is_set():
+                os.kill(pid, signal.SIGKILL)
+                killed.set()
+            if last:
                 return
-            if len(accepted) >= kill_after:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
 
     async with opened(url, 1) as store:
         await asyncio.wait_for(asyncio.gather(*(writer(store, place) for place in range(4))), 60)
