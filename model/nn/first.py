@@ -23,6 +23,7 @@ class FirstLayer(nn.Module):
         self.sizes = [user, dim, dim, read + features, 1]
         self.scale = dim**0.5  # candidate vectors have norm about 1; the rest of the net works with variance 1
         inputs = sum(self.sizes)
+        self.bank_names, self.gate_names = list(banks), list(gates)  # ParameterDict sorts, and order is meaning here
         self.banks = nn.ParameterDict({name: _random(count, inputs, width) for name, count in banks.items()})
         self.gates = nn.ParameterDict({name: torch.zeros(1, inputs, count) for name, count in gates.items()})
 
@@ -33,10 +34,10 @@ class FirstLayer(nn.Module):
         the names given.
         """
         each = each.unsqueeze(1)
-        experts = each @ self._folded(torch.cat(list(self.banks.values())), user, query)
-        if not len(self.gates):
+        experts = each @ self._folded(torch.cat([self.banks[name] for name in self.bank_names]), user, query)
+        if not self.gate_names:
             return experts, each[:, 0, :, :0]
-        gates = each @ self._folded(torch.cat(list(self.gates.values()), dim=2), user, query)
+        gates = each @ self._folded(torch.cat([self.gates[name] for name in self.gate_names], dim=2), user, query)
         return experts, gates.squeeze(1)
 
     def _folded(self, weight: Tensor, user: Tensor, query: Tensor) -> Tensor:
