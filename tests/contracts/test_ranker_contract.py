@@ -1,4 +1,7 @@
-"""What a ranker owes the pipeline: one finite reading a task for each candidate, whatever stands beside it."""
+"""What a ranker owes the pipeline: one finite reading a task for each candidate, whatever stands beside it.
+
+Tolerances are those of float32 sums whose blocks depend on how many candidates there are.
+"""
 
 import numpy as np
 import pytest
@@ -28,11 +31,11 @@ def test_one_reading_a_task_for_each_candidate(user_id: str) -> None:
 
 def test_the_order_of_candidates_changes_nothing() -> None:
     order = np.random.default_rng(0).permutation(60)
-    np.testing.assert_allclose(values(order), values(ROWS)[order], atol=1e-6)
+    np.testing.assert_allclose(values(order), values(ROWS)[order], atol=2e-5)
 
 
 def test_other_candidates_change_nothing() -> None:
-    np.testing.assert_allclose(values(ROWS[7:8]), values(ROWS)[7:8], atol=1e-6)
+    np.testing.assert_allclose(values(ROWS[7:8]), values(ROWS)[7:8], atol=2e-5)
 
 
 def test_users_differ() -> None:

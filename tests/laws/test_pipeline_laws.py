@@ -144,7 +144,7 @@ def test_scores_do_not_depend_on_what_else_is_scored(user_id: str, asked: list[s
     shuffled = random.sample(asked, len(asked))
     values = dict(zip(asked, engine.score(UserInput(user_id), request, asked), strict=True))
     again = engine.score(UserInput(user_id), request, shuffled)
-    np.testing.assert_allclose(again, np.stack([values[one] for one in shuffled]), atol=1e-5)
+    np.testing.assert_allclose(again, np.stack([values[one] for one in shuffled]), atol=2e-5)
 
 
 @QUIET

@@ -137,7 +137,7 @@ def test_an_answer_with_nothing_allowed_is_empty() -> None:
 def test_scores_of_pairs_are_those_of_the_list() -> None:
     engine, request = shared_engine(), RecommendRequest(user_id="u1", now=NOW)
     found = engine.recommend(UserInput("u1"), request)
-    np.testing.assert_allclose(engine.score(UserInput("u1"), request, found.item_ids), found.values, atol=1e-6)
+    np.testing.assert_allclose(engine.score(UserInput("u1"), request, found.item_ids), found.values, atol=2e-5)
 
 
 def test_pairs_with_unknown_items_are_refused() -> None:
