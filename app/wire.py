@@ -26,8 +26,8 @@ class PastEvent(Wire):
 class Filter(Wire):
     """Which items may be answered: each attribute named in `include` has one of its values, none in `exclude` has."""
 
-    include: Choice = {}
-    exclude: Choice = {}
+    include: Choice = Field(default_factory=dict)
+    exclude: Choice = Field(default_factory=dict)
 
 
 class RecommendBody(Wire):
@@ -38,11 +38,15 @@ class RecommendBody(Wire):
     n: int = Field(20, ge=1, le=200, description="how many to answer")
     target: Literal["item", "user", "scene"] = Field("item", description="what to recommend")
     scene: Id | None = Field(None, description="only items of this scene")
-    context: Context = Field({}, description="what is known now: columns of the recipe; others are ignored")
-    history: list[PastEvent] = Field([], max_length=200, description="this session's events, oldest first, not stored")
+    context: Context = Field(
+        default_factory=dict, description="what is known now: columns of the recipe; others are ignored"
+    )
+    history: list[PastEvent] = Field(
+        default_factory=list, max_length=200, description="this session's events, oldest first, not stored"
+    )
     query: str | None = Field(None, max_length=MAX_WORD, description="free text to look for")
     filter: Filter = Filter()
-    exclude_items: list[Id] = Field([], max_length=10_000)
+    exclude_items: list[Id] = Field(default_factory=list, max_length=10_000)
     exclude_seen: bool = Field(True, description="leave out what the user has met in training, feedback or history")
     task_weights: dict[Id, Weight] | None = Field(None, max_length=100, description="instead of the recipe's blend")
     diversity: float | None = Field(None, ge=0, le=1, description="the recipe's own when left out, 0 by default")
@@ -67,7 +71,7 @@ class FeedbackEvent(Wire):
     value: Number | None = None
     timestamp: Moment | None = Field(None, description="now when left out")
     recommendation_id: Id | None = None
-    context: Context = {}
+    context: Context = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:
@@ -79,16 +83,16 @@ class FeedbackEvent(Wire):
 class ItemBody(Wire):
     """PUT /items/{id}: what is left out is unknown."""
 
-    text: dict[Id, Text] = Field({}, max_length=50)
-    attributes: dict[Id, Values] = Field({}, max_length=200)
+    text: dict[Id, Text] = Field(default_factory=dict, max_length=50)
+    attributes: dict[Id, Values] = Field(default_factory=dict, max_length=200)
     hidden: bool = Field(False, description="known, but never answered")
 
 
 class ItemPatch(Wire):
     """PATCH /items/{id}: what is left out stays, null removes."""
 
-    text: dict[Id, Text | None] = Field({}, max_length=50)
-    attributes: dict[Id, Values | None] = Field({}, max_length=200)
+    text: dict[Id, Text | None] = Field(default_factory=dict, max_length=50)
+    attributes: dict[Id, Values | None] = Field(default_factory=dict, max_length=200)
     hidden: bool | None = None
 
 
@@ -107,13 +111,13 @@ class BatchItems(Wire):
 class UserBody(Wire):
     """PUT /users/{id}: what is left out is unknown."""
 
-    profile: dict[Id, Values] = Field({}, max_length=200)
+    profile: dict[Id, Values] = Field(default_factory=dict, max_length=200)
 
 
 class UserPatch(Wire):
     """PATCH /users/{id}: what is left out stays, null removes."""
 
-    profile: dict[Id, Values | None] = Field({}, max_length=200)
+    profile: dict[Id, Values | None] = Field(default_factory=dict, max_length=200)
 
 
 class BatchUser(UserBody):

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.bootstrap import build_service
 from app.logs import set_up
-from app.main import create_app
+from app.main import Front, create_app
 from app.problems import MEDIA_TYPE, malformed
 from app.service import Service
 from app.settings import Settings
@@ -68,7 +68,7 @@ def configured(service: Service) -> uvicorn.Config:
     """How uvicorn runs the application."""
     settings = service.settings
     return uvicorn.Config(
-        create_app(service, lifespan=False),
+        Front(create_app(service, lifespan=False)),
         http=Protocol,
         ws="none",
         lifespan="off",

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from app.bootstrap import build_service
-from app.main import create_app
+from app.main import Front, create_app
 from app.service import Service, Store
 from app.settings import Settings
 from app.state.memory import MemoryStore
@@ -64,7 +64,7 @@ def make_service(store: Store | None = None, **given: Any) -> Service:
 @contextmanager
 def serving(store: Store | None = None, **given: Any) -> Iterator[TestClient]:
     """A started service as an HTTP client."""
-    with TestClient(create_app(make_service(store, **given))) as client:
+    with TestClient(Front(create_app(make_service(store, **given)))) as client:
         yield client
 
 
