@@ -1,5 +1,6 @@
 """The text encoder: any Hugging Face encoder by name or path, mean pooled and L2-normalised."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -96,7 +97,10 @@ def _limit(tokenizer: Any, net: Any) -> int:
 def _low_rank(net: Any) -> Any:
     from peft import LoraConfig, get_peft_model  # slow to import, and needed for this kind of tuning alone
 
-    return get_peft_model(net, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
+    with warnings.catch_warnings():
+        # peft asks transformers by a name that is on its way out; that is between the two of them
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        return get_peft_model(net, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
 
 
 def _batches(texts: Sequence[str], size: int) -> Iterator[list[int]]:
