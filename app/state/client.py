@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from redis.asyncio import Redis, RedisCluster, SentinelConnectionPool
 from redis.exceptions import NoPermissionError, NoScriptError, OutOfMemoryError, RedisClusterException, RedisError
 
 from app.state.scripts import DIGESTS, SOURCES
-from app.state.urls import AnyRedis
+from app.state.urls import AnyRedis, endpoint
+from app.state.wire import Wire, Words
 from model.errors import StateError
 
-Words: TypeAlias = tuple[Any, ...]  # one command: name, keys and arguments
+WIRED = frozenset({"EVALSHA", "EVAL", "XADD"})  # whose replies redis-py would not parse either
+FEW = 8  # commands that are sent among single requests
 FAILURES = (RedisError, RedisClusterException, OSError, asyncio.TimeoutError)
 LOGIN = ("username-password", "Authentication required", "WRONGPASS", "NOAUTH", "NOPERM")
 
@@ -24,13 +26,19 @@ def script(source: str, keys: Sequence[str], *arguments: str | bytes | int | flo
 class Client:
     """A thin layer over redis-py: single commands, many at once, scripts that load themselves."""
 
-    def __init__(self, redis: AnyRedis) -> None:
+    def __init__(self, redis: AnyRedis, timeout_s: float = 1.0) -> None:
         self._redis = redis
         self.cluster = isinstance(redis, RedisCluster)
+        place = endpoint(redis)
+        # Two, so that a request does not wait behind the reply to a long list.
+        self._quick = Wire(place, timeout_s) if place else None
+        self._bulk = Wire(place, timeout_s) if place else None
 
     async def one(self, words: Words) -> Any:
         """The reply to one command."""
         try:
+            if self._quick is not None and words[0] in WIRED:
+                return _or_raise((await self._quick.ask((words,)))[0])
             return await self._redis.execute_command(*words)
         except NoScriptError:
             return await self.one(_with_source(words))
@@ -66,19 +74,31 @@ class Client:
         return replies
 
     async def _send(self, calls: Sequence[Words]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for words in calls:
-            pipeline.execute_command(*words)
         try:
+            wire = self._quick if len(calls) <= FEW else self._bulk
+            if wire is not None and calls and all(words[0] in WIRED for words in calls):
+                return await wire.ask(calls)
+            pipeline = self._redis.pipeline(transaction=False)
+            for words in calls:
+                pipeline.execute_command(*words)
             return list(await pipeline.execute(raise_on_error=False))
         except FAILURES as error:
             raise state_error(error) from error
 
     async def close(self) -> None:
         """Close all connections."""
+        for wire in (self._quick, self._bulk):
+            if wire is not None:
+                await wire.close()
         await self._redis.aclose()
         for watcher in _sentinels(self._redis):
             await watcher.aclose()
+
+
+def _or_raise(reply: Any) -> Any:
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
 
 
 def _sentinels(client: AnyRedis) -> list[Redis]:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.state import scripts
-from app.state.client import Client, Words, script
+from app.state.client import Client, script
 from app.state.keys import ACTIVATIONS, ACTIVE_BUNDLE, ITEM_ORDER, ITEM_SEQUENCE, ITEMS
 from app.state.packing import pack_activation, pack_item, unpack_activations, unpack_item
 from app.state.store import FOLLOW_LIMIT, Activation, ItemChanges, StoredItem
+from app.state.wire import Words
 
 
 class RedisCatalogue:

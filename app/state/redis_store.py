@@ -52,4 +52,4 @@ def open_store(url: str, timeout_s: float = 1.0, answers_limit: int = 100_000) -
     URLs: redis:// rediss:// unix:// redis+sentinel://host:port,host:port/NAME redis+cluster://host:port,host:port.
     Raises StateError when the URL is none of these.
     """
-    return RedisStore(Client(connect(url, timeout_s)), is_synced(url), answers_limit)
+    return RedisStore(Client(connect(url, timeout_s), timeout_s), is_synced(url), answers_limit)

@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from app.state.client import Client, Words
+from app.state.client import Client
 from app.state.keys import ERASED, PARTITIONS, partition_of, stream, streams
 from app.state.packing import pack_answer, unpack_answer, unpack_event
 from app.state.redis_catalogue import item_changes, since
 from app.state.store import EVENTS, FOLLOW_LIMIT, IMPRESSIONS, Answer, Changes, Cursors, Entry, answer_key
+from app.state.wire import Words
 from model.events import Event
 
 GROUP = "export"

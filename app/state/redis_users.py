@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from app.state import scripts
-from app.state.client import Client, Words, script
+from app.state.client import Client, script
 from app.state.keys import stream, user_keys
 from app.state.packing import pack_event, pack_past, pack_profile, unpack_event, unpack_past, unpack_profile
 from app.state.store import (
@@ -17,6 +17,7 @@ from app.state.store import (
     event_key,
     merge_profile,
 )
+from app.state.wire import Words
 from model.events import Event
 from model.features.spec import Values
 

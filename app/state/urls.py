@@ -5,11 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio import (
+    BlockingConnectionPool,
+    Redis,
+    RedisCluster,
+    Sentinel,
+    SentinelConnectionPool,
+    SSLConnection,
+)
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app.state.wire import Endpoint
 from model.errors import StateError
 
 KINDS = "redis:// rediss:// unix:// redis+sentinel:// rediss+sentinel:// redis+cluster:// rediss+cluster://"
@@ -38,6 +46,18 @@ def connect(url: str, timeout_s: float = 1.0) -> AnyRedis:
         address = parse(url)
         return (_sentinel if "sentinel" in kind else _cluster)(address, timeout_s)
     raise StateError("POLYRANK_REDIS_URL", f"{kind}://…", f"give one of {KINDS}")
+
+
+def endpoint(client: AnyRedis) -> Endpoint | None:
+    """Where a client's one server listens without TLS; None when there are several or it speaks TLS."""
+    pool = None if isinstance(client, RedisCluster) else client.connection_pool
+    if pool is None or isinstance(pool, SentinelConnectionPool) or issubclass(pool.connection_class, SSLConnection):
+        return None
+    known = pool.connection_kwargs
+    login = tuple(str(known[name]) for name in ("username", "password") if known.get(name))
+    return Endpoint(
+        known.get("path"), known.get("host", "localhost"), known.get("port", 6379), login, known.get("db", 0)
+    )
 
 
 def is_synced(url: str) -> bool:

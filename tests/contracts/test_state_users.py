@@ -1,8 +1,10 @@
 """Users: one suite that every state store passes."""
 
+import asyncio
+
 import pytest
 
-from app.state.store import HISTORY_LIMIT, Answer, Cursors, PastEvent, UserExport, UserState
+from app.state.store import HISTORY_LIMIT, Answer, Cursors, PastEvent, UserExport, UserState, user_key
 from model.events import Event
 from tests.stores import KINDS, AnyStore, event, run
 
@@ -167,6 +169,23 @@ def test_profiles_are_put_patched_and_read(kind: str) -> None:
         assert await store.export_user("u:ann") == UserExport({"age": 30, "city": "Ulm"}, [])
 
     run(kind, scenario)
+
+
+@every_store
+def test_patches_made_together_all_count(kind: str) -> None:
+    async def scenario(store: AnyStore) -> None:
+        await store.put_profile("u:ann", {"age": 30})
+        await asyncio.gather(*(store.patch_profile("u:ann", {f"key{number}": number}) for number in range(10)))
+        assert await store.get_profile("u:ann") == {"age": 30, **{f"key{number}": number for number in range(10)}}
+
+    run(kind, scenario)
+
+
+def test_a_key_is_of_a_user_or_of_a_session() -> None:
+    assert user_key("ann", "tab") == "u:ann"
+    assert user_key(None, "tab") == "s:tab"
+    with pytest.raises(ValueError, match="neither user id nor session id; give one"):
+        user_key(None)
 
 
 @every_store

@@ -21,7 +21,7 @@ from model.events import Event
 from tests.stores import AnyStore, all_keys, run
 
 both = pytest.mark.parametrize("kind", ["memory", "valkey"])
-lawful = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+lawful = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 ids = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
 times = st.floats(-1e6, 4e9, allow_nan=False).map(lambda at: round(at, 3))

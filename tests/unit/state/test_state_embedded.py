@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from app.state import process
 from app.state.embedded import EmbeddedValkey, local_url
 from app.state.folder import SOCKET_BYTES, StateInUseError, socket_path
 from model.errors import StateError
-from tests.stores import event, opened
+from tests.stores import event, opened, wait_until
 
 
 async def durability(url: str) -> str:
@@ -116,6 +117,27 @@ def test_a_damaged_file_is_told_of_and_the_folder_let_go(tmp_path: Path) -> None
     for _ in range(2):
         with pytest.raises(StateError, match=r"embedded Valkey: found .*; see .*valkey.log, mend that"):
             EmbeddedValkey(tmp_path).start()
+
+
+def test_one_that_cannot_be_brought_back_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with EmbeddedValkey(tmp_path) as valkey:
+        assert valkey.pid is not None
+        asyncio.run(append(valkey.url))
+        monkeypatch.setattr(process, "READY_S", 0.0)
+        os.kill(valkey.pid, signal.SIGKILL)
+        wait_until(lambda: "see that" in caplog.text or "mend that" in caplog.text)
+        monkeypatch.setattr(process, "READY_S", 10.0)
+        wait_until(lambda: is_up(valkey.url))
+        assert asyncio.run(count(valkey.url)) == 2
+
+
+def is_up(url: str) -> bool:
+    try:
+        return bool(asyncio.run(count(url)))
+    except StateError:
+        return False
 
 
 def test_a_valkey_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
