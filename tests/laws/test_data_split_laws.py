@@ -1,4 +1,4 @@
-"""Splits know no future, labels look no further than told, negatives are nobody's own."""
+"""Splits know no future, labels look no further than told."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 from model.config import Split
 from model.data.labels import look_ahead
 from model.data.log import TEST, TRAIN, VALID
-from model.data.negatives import pair_keys, sample_negatives
 from model.data.roles import NO_PART
 from model.data.split import by_bounds, leave_last, split_rows, time_bounds
 from model.errors import DataError
-from model.ids import NO_ROW
 
 TIMES = st.lists(st.integers(0, 50).map(float), min_size=1, max_size=60).map(lambda values: np.sort(np.asarray(values)))
 SHARES = st.tuples(st.floats(0.1, 0.8), st.floats(0.05, 0.15))
@@ -62,28 +60,6 @@ def test_look_ahead_is_what_a_loop_over_all_pairs_says(rows: list[tuple[int, int
         gaps = time - time[place]
         expected = (hit & (group == group[place]) & (gaps >= 0) & (gaps <= horizon)).any()
         assert found[place] == expected
-
-
-@given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**31), st.data())
-def test_negatives_are_nobodys_own(users: int, items: int, count: int, seed: int, data: st.DataObject) -> None:
-    pairs = data.draw(st.sets(st.tuples(st.integers(0, users - 1), st.integers(0, items - 1))))
-    known = np.asarray(sorted(pairs), np.int64).reshape(-1, 2)
-    seen, asked = pair_keys(known[:, 0], known[:, 1], items), np.arange(users)
-    drawn = sample_negatives(asked, seen, items, count, np.random.default_rng(seed))
-    assert drawn.shape == (users, count)
-    for user in range(users):
-        rest = set(range(items)) - {item for owner, item in pairs if owner == user}
-        assert set(drawn[user].tolist()) <= (rest or {NO_ROW})
-
-
-def test_negatives_are_uniform_over_the_rest() -> None:
-    drawn = sample_negatives(np.zeros(1, np.int64), np.asarray([0, 1]), 6, 40_000, np.random.default_rng(0))
-    np.testing.assert_allclose(np.bincount(drawn[0], minlength=6) / 40_000, [0, 0, 0.25, 0.25, 0.25, 0.25], atol=0.01)
-
-
-def test_equal_generators_draw_equal_negatives() -> None:
-    one, other = (sample_negatives(np.arange(3), np.asarray([1]), 9, 4, np.random.default_rng(5)) for _ in range(2))
-    np.testing.assert_array_equal(one, other)
 
 
 def _by_column(part: list[int], time: list[float], user: list[int] | None = None, share: float = 0.4) -> list[int]:
