@@ -102,6 +102,36 @@ def tiny_encoder(folder: Path, width: int = 32) -> Path:
     return folder
 
 
+def multilingual_encoder(folder: Path, width: int = 32) -> Path:
+    """Write a small random XLM-RoBERTa with a unigram tokenizer of several scripts; returns `folder`."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
+
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [f"▁{word}" for word in (*ADJECTIVES, *NOUNS)] + [
+        "▁",
+        *"红楼梦三国演义第一回东京物语龙",
+        *"abcdefghijklmnopqrstuvwxyz",
+    ]
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", *words]
+    tokenizer = Tokenizer(models.Unigram([(piece, -float(place)) for place, piece in enumerate(pieces)], unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    special = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=62, **special).save_pretrained(folder)
+    config = XLMRobertaConfig(
+        vocab_size=len(pieces),
+        hidden_size=width,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=2 * width,
+        max_position_embeddings=64,
+        pad_token_id=1,
+    )
+    XLMRobertaModel(config).save_pretrained(folder)
+    return folder
+
+
 def _make(text_encoder: str, items: int, dim: int, folder: Path) -> None:
     import torch
 

@@ -59,11 +59,13 @@ def compare(net: nn.Module, session: Session, output: str, inputs: Sequence[Inpu
     return error, TOLERANCE * largest
 
 
-def prove_text(encoder: TextEncoder, folder: Path, texts: Sequence[str]) -> dict[str, float]:
+def prove_text(encoder: TextEncoder, folder: Path, texts: Sequence[str] = ()) -> dict[str, float]:
     """How near the exported encoder with its tokenizer file stays to torch on `texts`; raises GateError below GATES.
 
-    cosine: mean cosine of a text's two vectors · neighbours: share of its ten nearest texts that stay so.
+    cosine: mean cosine of a text's two vectors · neighbours: share of its ten nearest texts that stay so. Without texts
+    random ones of the tokenizer's own words are read, which lie closer together than any catalogue.
     """
+    texts = texts or probe_texts(encoder)
     session = open_session(folder / "text_encoder.onnx")
     tokenizer = open_tokenizer(folder / "tokenizer.json", encoder.max_tokens)
     found = text_vectors(session, tokenizer, texts, encoder.width)
@@ -77,6 +79,16 @@ def prove_text(encoder: TextEncoder, folder: Path, texts: Sequence[str]) -> dict
         if not measured[name] >= gate:
             raise GateError(f"text encoder, {name}", round(measured[name], 4), f"it must be {gate} or more")
     return measured
+
+
+def probe_texts(encoder: TextEncoder, count: int = 200, seed: int = 0) -> list[str]:
+    """Random texts of 3 to 12 of the tokenizer's tokens, whatever its language."""
+    generator = np.random.default_rng(seed)
+    special = set(encoder.tokenizer.all_special_ids)
+    plain = [number for number in range(encoder.tokenizer.vocab_size) if number not in special]
+    drawn = (generator.choice(plain, generator.integers(3, 13)).tolist() for _ in range(count))
+    texts = (str(encoder.tokenizer.decode(ids)) for ids in drawn)
+    return [text for text in texts if text.strip()]
 
 
 def neighbour_recall(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

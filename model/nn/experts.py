@@ -79,7 +79,8 @@ class MMoE(Experts):
 class PLE(Experts):
     """Two levels of extraction: experts of a task's own beside shared ones, so that tasks disturb each other less.
 
-    On the way between the levels a shared mixture hears every expert; a task hears its own and the shared ones.
+    On the way between the levels a shared mixture hears every expert; a task hears its own and the shared ones. What
+    belongs to a task is kept by name and put side by side when used, so that the graph has few large products.
     """
 
     def __init__(self, tasks: Sequence[str], settings: NetSettings) -> None:
@@ -90,8 +91,14 @@ class PLE(Experts):
         self.gate_sizes = dict.fromkeys(self.keys, 2 * self.own)
         self.gate_sizes |= {f"shared hears {name}": self.own for name in self.groups}
         width = settings.expert_width
-        self.second = nn.ModuleDict({name: nn.Linear(width, self.own * self.output) for name in self.groups})
-        self.second_gates = nn.ModuleDict({key: nn.Linear(width, 2 * self.own) for key in self.keys})
+        self.second = Named(self.groups, width, self.own * self.output)
+        self.second_gates = Named(self.keys, width, 2 * self.own)
+        place, unheard = _placement(len(self.keys), self.own)
+        self.register_buffer("place", place, persistent=False)
+        self.register_buffer("unheard", unheard, persistent=False)
+
+    place: Tensor
+    unheard: Tensor
 
     def listening(self, first: Tensor, gates: Tensor) -> Tensor:
         """The last level's gates, [B, C, T, E]; 0 for the experts of other tasks."""
@@ -100,28 +107,45 @@ class PLE(Experts):
     def forward(self, first: Tensor, gates: Tensor) -> Tensor:
         """One vector a task out of its own and the shared experts, [B, C, T, output]."""
         mixed = self._mixed(first, gates)
-        made = [self.second[name](mixed[..., place, :]).relu() for place, name in enumerate(self.groups)]
-        experts = torch.unflatten(torch.cat(made, dim=-1), -1, (len(self.groups) * self.own, self.output))
-        return self._last_gates(mixed) @ experts
+        made: Tensor = self.second(mixed)  # [B, T+1, C, own · output]
+        experts = made.relu().transpose(1, 2).flatten(2)
+        return self._last_gates(mixed) @ torch.unflatten(experts, -1, (-1, self.output))
 
     def _mixed(self, first: Tensor, gates: Tensor) -> Tensor:
-        """Level one: each task's mixture and, last, the shared one, [B, C, T+1, width]."""
-        sizes = [2 * self.own] * len(self.keys) + [len(self.groups) * self.own]
-        *own, shared = torch.split(gates, sizes, dim=-1)
-        heard = [self._placed(logits, place) for place, logits in enumerate(own)]
-        weights = torch.stack([*heard, shared], dim=-2).softmax(-1)
-        return weights @ first.relu().transpose(1, 2)
+        """Level one: each task's mixture and, last, the shared one, [B, T+1, C, width]."""
+        weights = torch.unflatten(gates @ self.place, -1, (len(self.groups), -1)) + self.unheard
+        return (weights.softmax(-1) @ first.relu().transpose(1, 2)).transpose(1, 2)
 
     def _last_gates(self, mixed: Tensor) -> Tensor:
-        logits = [self.second_gates[key](mixed[..., place, :]) for place, key in enumerate(self.keys)]
-        heard = [self._placed(one, place) for place, one in enumerate(logits)]
-        return torch.stack(heard, dim=-2).softmax(-1)
+        tasks = len(self.keys)
+        logits = self.second_gates(mixed[:, :tasks]).transpose(1, 2).flatten(2)
+        place = self.place[: logits.shape[-1], : tasks * len(self.unheard[0])]
+        return (torch.unflatten(logits @ place, -1, (tasks, -1)) + self.unheard[:tasks]).softmax(-1)
 
-    def _placed(self, logits: Tensor, place: int) -> Tensor:
-        """A task's logits [..., 2 · own] over its own and the shared experts, put where those stand among all."""
-        before, after = place * self.own, (len(self.keys) - 1 - place) * self.own
-        own, shared = torch.split(logits, [self.own, self.own], dim=-1)
-        return torch.cat([nn.functional.pad(own, (before, after), value=UNHEARD), shared], dim=-1)
+
+def _placement(tasks: int, own: int) -> tuple[Tensor, Tensor]:
+    """Where gates' logits go: a 0/1 matrix [logits, (T+1) · E], and UNHEARD [T+1, E] where a listener has none."""
+    experts = torch.arange((tasks + 1) * own).reshape(tasks + 1, own)
+    heard = [torch.cat([experts[task], experts[tasks]]) for task in range(tasks)] + [experts.flatten()]
+    columns = torch.cat([listener * experts.numel() + one for listener, one in enumerate(heard)])
+    place = nn.functional.one_hot(columns, len(heard) * experts.numel()).float()
+    return place, torch.unflatten((1.0 - place.sum(0)) * UNHEARD, 0, (len(heard), experts.numel()))
+
+
+class Named(nn.Module):
+    """Linear layers side by side, each on its own slice, kept by name."""
+
+    def __init__(self, names: Sequence[str], inputs: int, outputs: int) -> None:
+        super().__init__()
+        layers = {name: nn.Linear(inputs, outputs) for name in names}
+        self.names = list(names)
+        self.weights = nn.ParameterDict({name: layer.weight.detach().T for name, layer in layers.items()})
+        self.biases = nn.ParameterDict({name: layer.bias.detach() for name, layer in layers.items()})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, names, C, inputs] → [B, names, C, outputs]."""
+        weight = torch.stack([self.weights[name] for name in self.names])
+        return x @ weight + torch.stack([self.biases[name] for name in self.names]).unsqueeze(1)
 
 
 class Bank(nn.Module):
