@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import os
 import secrets
 import shutil
 import sys
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from model.bundle import Bundle, BundleWriter, DatasetInfo, Manifest, Parity, open_bundle, version_name
@@ -26,7 +24,7 @@ from model.data.loading import load
 from model.data.log import TRAIN, VALID, Dataset
 from model.errors import BundleError, DataError
 from model.export.onnx import export_graphs
-from model.export.parity import prove
+from model.export.parity import prove, prove_text
 from model.export.text import export_text_encoder
 from model.nn.encoder import TextEncoder
 from model.train.evaluate import Evaluation, evaluate, table
@@ -37,20 +35,23 @@ from model.train.record import Record
 from model.train.report import write_report
 from model.train.system import System, of_bundle, of_fitted
 from model.train.texts import cached_vectors, catalogue_texts, graph_encoder
+from model.train.threads import choose_threads
 
 log = logging.getLogger(__name__)
-THREADS = 2  # more pays little on nets of this size
+THREADS = 2  # at most: more pays little on nets of this size
 CACHE = Path("runs") / ".cache"
 Seal = Callable[[Path], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """The exported text encoder of a run: its folder, what the manifest says of it, the width of its vectors."""
+    """The exported text encoder of a run: its folder, what the manifest says of it, the width of its vectors, and how
+    near it stays to the encoder it was made from."""
 
     folder: Path
     info: EncoderInfo
     width: int
+    gate: dict[str, float]
 
     def vectors(self, dataset: Dataset, fields: tuple[str, ...]) -> NDArray[np.float32]:
         """Text vectors of the catalogue, float32 [N, width], from the cache where it has them."""
@@ -75,7 +76,7 @@ def asked_recipe(arguments: argparse.Namespace) -> Recipe:
 
 def train(recipe: Recipe, data_dir: Path | None, out: Path, runs: Path = Path("runs")) -> Path:
     """Learn a recipe and leave a sealed bundle in `out`; its path. Raises PolyrankError where any step refuses."""
-    torch.set_num_threads(min(THREADS, os.cpu_count() or 1))
+    log.info("threads: %d", choose_threads(THREADS))
     dataset = load(recipe, data_dir)
     refuse_failures(run_checks(recipe, dataset))
     created = datetime.now(UTC)
@@ -101,6 +102,7 @@ def _trained(recipe: Recipe, dataset: Dataset, record: Record, target: Path, cre
     fitted = fit(recipe, dataset, text, record)
     system = of_fitted(fitted)
     found = evaluate(recipe, dataset, system, recipe.training.seed)
+    found.figures.update({name: record.figures[name] for name in ("twins",) if name in record.figures})
     record.figures |= found.figures
     record.stage("evaluation")
     sys.stdout.write(table(found.figures) + "\n")
@@ -114,15 +116,16 @@ def _trained(recipe: Recipe, dataset: Dataset, record: Record, target: Path, cre
 def exported_encoder(recipe: Recipe) -> Encoder:
     """The recipe's text encoder as its graph, exported once and kept in the cache."""
     name, max_tokens = recipe.training.encoder, recipe.training.max_tokens
-    place = CACHE / "encoders" / f"{Path(name).name}-{max_tokens}"
+    place = CACHE / "encoders" / f"{Path(name).name}-{max_tokens}-int8"
     kept = place / "encoder.json"
     if not kept.is_file():
         place.mkdir(parents=True, exist_ok=True)
         encoder = TextEncoder(name, max_tokens)
         info = EncoderInfo(**export_text_encoder(encoder, place))
-        kept.write_text(json.dumps({"info": info.model_dump(), "width": encoder.width}), encoding="utf-8")
+        made = {"info": info.model_dump(), "width": encoder.width, "gate": prove_text(encoder, place)}
+        kept.write_text(json.dumps(made), encoding="utf-8")
     said = json.loads(kept.read_text(encoding="utf-8"))
-    return Encoder(place, EncoderInfo(**said["info"]), said["width"])
+    return Encoder(place, EncoderInfo(**said["info"]), said["width"], said["gate"])
 
 
 def write_bundle(
@@ -151,10 +154,11 @@ def write_bundle(
                 recipe=recipe.to_dict(),
                 spec=fitted.spec,
                 schema_digest=fitted.spec.digest(),
-                dataset=DatasetInfo(**dataset.summary()),
+                dataset=DatasetInfo.model_validate(dataset.summary()),
                 calibration=dict(fitted.calibration),
                 metrics=record.figures | {"minutes": record.minutes},
                 parity={name: Parity(**one) for name, one in parity.items()},
+                gates={"text_encoder": encoder.gate},
                 text_encoder=encoder.info,
             )
         )

@@ -40,7 +40,8 @@ class Training(Section):
     item and user vectors · history, rank_history: events the user tower and the ranker read · item_dropout: share of
     training steps in which an item hides its id · negatives: sampled-softmax negatives of the tower (0: full softmax) ·
     slate: channel candidates beside each positive of the ranker · ranker_examples: most slates the ranker learns from ·
-    refit: fit again on train and valid once the number of epochs is known · max_attributes: widest item row ·
+    refit: fit again on train and valid once the number of epochs is known · twins: train each task alone
+    too, for the report · max_attributes: widest item row ·
     max_values: most values of one attribute · channels: see Channel, by name · profiles: tables that override keys.
     """
 
@@ -59,13 +60,13 @@ class Training(Section):
     graph_dim: int = Field(default=32, ge=1, le=1024)
     weighting: Literal["fixed", "uncertainty", "dwa", "gradnorm", "pcgrad", "search"] = "fixed"
     learning_rate: float = Field(default=1e-3, gt=0)
-    ranker_learning_rate: float = Field(default=1e-3, gt=0)
+    ranker_learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup: float = Field(default=0.05, ge=0, le=1)
     batch: int = Field(default=128, ge=1)
     ranker_batch: int = Field(default=128, ge=1)
     epochs: int = Field(default=60, ge=1)
-    ranker_epochs: int = Field(default=10, ge=1)
+    ranker_epochs: int = Field(default=8, ge=1)
     patience: int = Field(default=6, ge=1)
     item_dropout: float = Field(default=0.1, ge=0, lt=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
@@ -76,6 +77,7 @@ class Training(Section):
     max_values: int = Field(default=2000, ge=1)
     seed: int = Field(default=0, ge=0)
     refit: bool = True
+    twins: bool = True
     channels: dict[Name, Channel] = Field(default_factory=dict)
     profiles: dict[Name, dict[str, JsonValue]] = Field(default_factory=dict)
 
@@ -102,7 +104,7 @@ class Training(Section):
 
 
 PROFILES: dict[str, dict[str, JsonValue]] = {
-    "quick": {"layers": 1, "epochs": 5, "ranker_epochs": 5, "patience": 2, "ranker_examples": 6_000},
+    "quick": {"layers": 1, "epochs": 5, "ranker_epochs": 3, "patience": 2, "ranker_examples": 6_000, "twins": False},
     "full": {},
 }
 

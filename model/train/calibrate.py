@@ -1,5 +1,8 @@
 """Calibration of every task on the validation part: Platt or isotonic, whichever tells unseen rows better."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
@@ -8,6 +11,7 @@ from model.features.calibration import Calibration, Identity, Isotonic, Platt
 from model.train.metrics import log_loss
 
 FOLDS = 5
+Fit: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], Platt | Isotonic]
 FEWEST = 50  # labels of each class, below which only Platt's two numbers are fitted
 RIDGE = 1e-3
 TILT = 0.02  # part of Platt's slope kept in an isotonic fit, so that equal steps never tie what the ranker ordered
@@ -18,18 +22,19 @@ def calibrated(logits: NDArray[np.float32], labels: NDArray[np.float32]) -> Cali
     """The better calibration of a binary task's raw logits [n] against labels in {0, 1} [n] (NaN: left out)."""
     known = ~np.isnan(labels)
     x, y = logits[known].astype(np.float64), labels[known].astype(np.float64)
-    if min(y.sum(), len(y) - y.sum()) < 1:
-        return Identity() if not len(y) else platt(x, y)
-    if min(y.sum(), len(y) - y.sum()) < FEWEST:
+    fewest = min(y.sum(), len(y) - y.sum())
+    if not len(y):
+        return Identity()
+    if fewest < FEWEST or _unseen_loss(platt, x, y) <= _unseen_loss(isotonic, x, y):
         return platt(x, y)
-    return min((platt, isotonic), key=lambda fit: _unseen_loss(fit, x, y))(x, y)
+    return isotonic(x, y)
 
 
-def _unseen_loss(fit: "type[Calibration] | object", x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def _unseen_loss(fit: Fit, x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Mean log loss over folds of a fit on the rest."""
     fold = np.arange(len(x)) % FOLDS
     losses = [
-        log_loss(y[fold == one], fit(x[fold != one], y[fold != one]).apply(x[fold == one].astype(np.float32)))  # type: ignore[operator]  # one of two functions
+        log_loss(y[fold == one], fit(x[fold != one], y[fold != one]).apply(x[fold == one].astype(np.float32)))
         for one in range(FOLDS)
     ]
     return float(np.mean(losses))

@@ -30,9 +30,10 @@ from model.train.slates import Draw, Knowledge, SlateBuilder, Slates, count
 from model.train.start import start
 from model.train.tables import TableMaker
 from model.train.tower import TowerData, fit_towers
+from model.train.twins import twin_figures
 
 GRAPH_NEIGHBOURS = 16
-VALID_SLATES = 3000
+VALID_SLATES = 1500
 REFIT_SHARE, REFIT_RATE = 0.3, 0.3  # of the epochs and of the learning rate of the first fit
 
 
@@ -141,6 +142,15 @@ class Learner:
         )  # fmt: skip
         self.valid_readings = readings(self.model, self.valid_slates, vectors)
         self.record.stage("ranker")
+        if self.settings.twins:
+            self.fit_twins(slates, vectors)
+
+    def fit_twins(self, slates: Slates, vectors: NDArray[np.float32]) -> None:
+        """A ranker of its own for every task, for the report alone."""
+        self.record.figures["twins"] = twin_figures(
+            self.model, self.objective, slates, self.valid_slates, vectors, self.settings, self.record.epoch
+        )
+        self.record.stage("twins")
 
     @property
     def random_candidates(self) -> int:

@@ -1,10 +1,12 @@
 """Quality figures as pure functions; ranks start at 0, and a positive that is not in a list has rank `MISSED`."""
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 MISSED = np.iinfo(np.int64).max
-Floats = NDArray[np.float64] | NDArray[np.float32]
+Floats: TypeAlias = NDArray[np.float64] | NDArray[np.float32]
 
 
 def ndcg(ranks: NDArray[np.int64], k: int = 10) -> float:
@@ -28,8 +30,9 @@ def rank_of(scores: Floats, target: int) -> int:
 
 def auc(labels: Floats, scores: Floats) -> float:
     """Area under the ROC curve with ties as halves (Mann–Whitney); NaN when a class is missing."""
-    positive = labels > 0.5
-    ups, downs = int(positive.sum()), int((~positive).sum())
+    positive: NDArray[np.bool_] = np.asarray(labels, np.float64) > 0.5
+    ups = int(positive.sum())
+    downs = len(positive) - ups
     if not ups or not downs:
         return float("nan")
     _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
@@ -45,12 +48,12 @@ def rmse(labels: Floats, values: Floats) -> float:
 def log_loss(labels: Floats, probabilities: Floats) -> float:
     """Mean negative log-likelihood of binary labels, probabilities kept off 0 and 1."""
     p = np.clip(probabilities, 1e-7, 1 - 1e-7)
-    return float(-np.mean(np.where(labels > 0.5, np.log(p), np.log1p(-p)))) if len(labels) else float("nan")
+    return -float(np.mean(np.where(labels > 0.5, np.log(p), np.log1p(np.negative(p))))) if len(labels) else float("nan")
 
 
 def reliability(labels: Floats, probabilities: Floats, bins: int = 15) -> list[tuple[float, float, int]]:
     """Mean probability, share of positives and count of equally filled bins, lowest first."""
-    order = np.argsort(probabilities, kind="stable")
+    order: NDArray[np.int64] = np.argsort(probabilities, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
     return [(float(probabilities[part].mean()), float(labels[part].mean()), len(part)) for part in parts]
 
@@ -62,7 +65,7 @@ def ece(labels: Floats, probabilities: Floats, bins: int = 15) -> float:
     return sum(abs(said - was) * count for said, was, count in found) / total if total else float("nan")
 
 
-def gini(counts: Floats) -> float:
+def gini(counts: Floats | NDArray[np.int64]) -> float:
     """How unevenly exposure is spread over the catalogue: 0 all alike, towards 1 all on one item."""
     ordered = np.sort(np.asarray(counts, np.float64))
     total, size = ordered.sum(), len(ordered)

@@ -9,8 +9,10 @@ from model.bundle import BundleWriter
 from model.config import Recipe
 from model.data.log import Dataset, Log
 from model.data.scenes import scene_rules
+from model.features.graph import FOLDER
 from model.features.records import ItemRecord, UserRecord
 from model.train.fit import Fitted
+from model.train.shared import item_facts
 
 POPULAR, BY_CONTEXT, CONTEXT_VALUES = 500, 100, 50  # longest fallback lists, and values a context column has lists for
 
@@ -23,6 +25,8 @@ def write_package(writer: BundleWriter, recipe: Recipe, dataset: Dataset, fitted
     for name, neighbours in fitted.tables.items():
         writer.neighbours(name, neighbours)
     writer.counters(fitted.counters)
+    if dataset.graph is not None:
+        item_facts(dataset.graph).save(writer.path / FOLDER)
     writer.json("fallbacks.json", fallbacks(recipe, dataset, fitted.known))
 
 

@@ -59,10 +59,10 @@ def make_plan(log: Log, folds: int = FOLDS) -> Plan:
 
 def is_temporal(log: Log) -> bool:
     """Whether the valid part begins where the training part ends (up to one row in a hundred)."""
-    valid = log.split == VALID
-    if not valid.any() or np.isnan(log.time).any():
+    train, valid = log.time[log.split == TRAIN], log.time[log.split == VALID]
+    if not len(train) or not len(valid) or np.isnan(log.time).any():
         return False
-    return float(np.quantile(log.time[~valid], 0.99)) <= float(np.quantile(log.time[valid], 0.01))
+    return float(np.quantile(train, 0.99)) <= float(np.quantile(valid, 0.01))
 
 
 def newest_rows(log: Log, among: NDArray[np.bool_]) -> NDArray[np.bool_]:

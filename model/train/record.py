@@ -21,13 +21,13 @@ class Record:
         self.curves: list[dict[str, float]] = []
         self.figures: dict[str, Any] = {}
         self.minutes: dict[str, float] = {}
-        self._board = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._board = SummaryWriter(str(folder))
         self._since = time.perf_counter()
 
     def epoch(self, number: int, figures: Mapping[str, float]) -> None:
         """Figures of one epoch of one stage."""
         for name, value in figures.items():
-            self._board.add_scalar(name, value, number)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            self._board.add_scalar(name, value, number)
         self.curves.append({"epoch": number, **figures})
         log.info("epoch %d: %s", number, ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
 
@@ -44,7 +44,7 @@ class Record:
 
     def close(self) -> None:
         """Write metrics.json and the curves."""
-        self._board.close()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._board.close()
         everything = self.figures | {"minutes": self.minutes}
         (self.folder / "metrics.json").write_text(json.dumps(everything, indent=1), encoding="utf-8")
         (self.folder / "curves.json").write_text(json.dumps(self.curves), encoding="utf-8")

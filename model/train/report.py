@@ -41,6 +41,7 @@ def write_report(
         figures_table(evaluation.figures["lists"]),
         "<h2>Tasks</h2>",
         figures_table(evaluation.figures["tasks"]),
+        *twins_part(evaluation.figures.get("twins", {})),
         "<h2>Calibration</h2><p>What was said against what came true; on the line is right.</p>",
         _svg(_reliability_plot(evaluation)),
         "<h2>Learning</h2>",
@@ -53,6 +54,16 @@ def write_report(
         "</html>",
     ]
     path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def twins_part(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Each task learned together with the others and alone, where twins were trained."""
+    if not figures:
+        return []
+    return [
+        "<h2>Together and alone</h2><p>Each task against its single-task twin, validation part.</p>",
+        figures_table(figures),
+    ]
 
 
 def figures_table(figures: Mapping[str, Mapping[str, float]]) -> str:
@@ -74,8 +85,8 @@ def rows_table(rows: Sequence[tuple[str, str]]) -> str:
 def users_to_read(dataset: Dataset, system: System, evaluation: Evaluation) -> list[str]:
     """For ten moments spread over the test part: what the user had last, what is recommended, what came."""
     moments = Moments(system.spec, dataset.log, len(dataset.users), timed=system.temporal)
-    places = np.unique(np.linspace(0, len(evaluation.rows) - 1, READ_USERS).astype(int)) if len(evaluation.rows) else []
-    return [_one_user(dataset, system, evaluation, moments, int(place)) for place in places]
+    places = np.unique(np.linspace(0, max(len(evaluation.rows) - 1, 0), READ_USERS).astype(int))
+    return [_one_user(dataset, system, evaluation, moments, place) for place in places[: len(evaluation.rows)].tolist()]
 
 
 def _one_user(dataset: Dataset, system: System, evaluation: Evaluation, moments: Moments, place: int) -> str:

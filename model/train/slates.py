@@ -1,8 +1,8 @@
 """Slates: a user at a moment, what happened then, and what the channels would have offered instead."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,10 @@ class Slates:
     def take(self, places: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Slates":
         """Some of the slates."""
         return Slates(**{one.name: getattr(self, one.name)[places] for one in fields(self)})
+
+    def replaced(self, **columns: NDArray[Any]) -> "Slates":
+        """The same slates with some columns exchanged."""
+        return replace(self, **columns)
 
     @classmethod
     def concatenate(cls, parts: Iterable["Slates"]) -> "Slates":
@@ -242,4 +246,5 @@ def merged(evidence: Mapping[str, Evidence], limit: int | None = None) -> NDArra
     turn = np.stack(padded, axis=1).ravel() if padded else np.empty(0, np.int64)
     rows, first = np.unique(turn, return_index=True)
     order = rows[np.argsort(first)]
-    return order[order != PAD][:limit]
+    found: NDArray[np.int64] = order[order != PAD][:limit]
+    return found

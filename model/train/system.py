@@ -62,7 +62,7 @@ def of_fitted(fitted: Fitted) -> System:
 def of_bundle(bundle: Bundle, known: Log, temporal: bool, threads: int = 1, chunk: int = 64) -> System:
     """The system in a sealed bundle, over ONNX Runtime; `known` is the part of the log that it learned from."""
     spec = bundle.spec
-    vectors = np.asarray(bundle.array("item_features/vectors.npy"))
+    vectors = np.array(bundle.array("item_features/vectors.npy"))  # a copy: torch wants arrays it may write to
     items = ArrayItems(vectors, np.asarray(bundle.array("item_features/attributes.npy")))
     profile = np.asarray(bundle.array("user_features/profile.npy"))
     tower, ranker = bundle.session("user_tower", threads), bundle.session("ranker", threads)

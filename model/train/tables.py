@@ -1,7 +1,6 @@
 """Which item → item tables a data set gets, how strong they are regularised, and how they read a history."""
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from model.config import Training
@@ -9,8 +8,9 @@ from model.data.log import ByUser, Dataset
 from model.features.neighbours import Neighbours
 from model.features.spec import ChannelSpec, FeatureSpec
 from model.train.arrays import Features
-from model.train.channels import cooccurrence, cosine, ease
+from model.train.channels import cooccurrence, ease
 from model.train.moments import Moments
+from model.train.shared import shared_neighbours
 from model.train.tune import Panel, tuned_decay, tuned_ridge
 
 
@@ -53,38 +53,3 @@ class TableMaker:
         given = (self.shrink, self.settings.channel("ease").keep)
         quality, self.shrink, chosen = tuned_ridge(panel, ease, log, given, channel)
         return quality, chosen
-
-
-def shared_neighbours(dataset: Dataset, attributes: NDArray[np.int32], keep: int) -> Neighbours:
-    """Items that share neighbours in the graph, rare ones counting more; their attributes where there is no graph."""
-    found = graph_matrix(dataset) if dataset.graph is not None else attribute_matrix(attributes)
-    holders = np.asarray(found.sum(0)).ravel()
-    telling = (holders > 1).astype(float) * np.log((1 + found.shape[0]) / (1 + holders))
-    return cosine(sp.csr_matrix(found @ sp.diags(telling)).T.tocsr(), 1.0, keep)
-
-
-def graph_matrix(dataset: Dataset) -> sp.csr_matrix:
-    """Items × (relation, entity at its other end), ones; both directions of a relation."""
-    graph = dataset.graph
-    assert graph is not None
-    items = np.flatnonzero(graph.item_entity >= 0)
-    row_of = np.full(len(graph.entities), -1)
-    row_of[graph.item_entity[items]] = items
-    head, kind, tail = graph.triples.T
-    rows = np.concatenate([row_of[head], row_of[tail]])
-    width, kinds = len(graph.entities), len(graph.relations)
-    columns = np.concatenate([kind * width + tail, (kinds + kind) * width + head])
-    there = rows >= 0
-    _, places = np.unique(columns[there], return_inverse=True)
-    made = sp.csr_matrix(
-        (np.ones(there.sum()), (rows[there], places)), shape=(len(dataset.items), places.max(initial=0) + 1)
-    )
-    made.data[:] = 1.0
-    return made
-
-
-def attribute_matrix(attributes: NDArray[np.int32]) -> sp.csr_matrix:
-    """Items × attribute ids, ones."""
-    rows, places = np.nonzero(attributes)
-    width = int(attributes.max(initial=0)) + 1
-    return sp.csr_matrix((np.ones(len(rows)), (rows, attributes[rows, places])), shape=(len(attributes), width))

@@ -1,0 +1,196 @@
+"""Slates: what they hold, and that nothing in them knows the future."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from model.config import Task
+from model.features.neighbours import Evidence
+from model.features.ranking import ArrayItems, candidate_feature_names
+from model.features.spec import ChannelSpec, FeatureSpec, TaskSpec
+from model.train.channels import cooccurrence
+from model.train.metrics import MISSED
+from model.train.moments import PAD, Moments
+from model.train.rank import Objective, list_ranks, list_relevance
+from model.train.slates import (
+    EMPTY,
+    OFFERED,
+    POSITIVE,
+    RANDOM,
+    Draw,
+    Knowledge,
+    SlateBuilder,
+    Slates,
+    best,
+    count,
+    merged,
+)
+from tests.logs import make_log
+
+ITEMS, USERS, ROWS = 12, 6, 240
+SPEC = FeatureSpec(
+    event_types=("rating",),
+    tasks=(
+        TaskSpec(name="interest", kind="binary"),
+        TaskSpec(name="rating", kind="regression", low=1, high=5),
+        TaskSpec(name="next", kind="next_item"),
+    ),
+    dim=4,
+    max_attributes=1,
+    max_profile=1,
+    rank_history=5,
+    value_low=1,
+    value_high=5,
+    channels=(
+        ChannelSpec(name="tower", kind="tower", size=3),
+        ChannelSpec(name="cooccurrence", kind="neighbours", decay=0.8, size=4),
+    ),
+)
+TASKS = (
+    Task(name="interest", kind="binary", label="value > 0", negatives=2),
+    Task(name="rating", kind="regression", label="value"),
+    Task(name="next", kind="next_item"),
+)
+RNG = np.random.default_rng(1)
+# every user goes through all items in an order of its own, twice
+ORDER = np.concatenate([np.tile(RNG.permutation(ITEMS), 2) for _ in range(USERS)])
+SHUFFLED = RNG.permutation(USERS * 2 * ITEMS)
+RATINGS = RNG.integers(1, 6, len(ORDER)).astype(float)
+LOG = make_log(
+    user=np.repeat(np.arange(USERS), 2 * ITEMS),
+    item=ORDER,
+    time=np.arange(len(ORDER)) * 60.0,
+    value=RATINGS,
+    labels=np.stack([np.ones(len(ORDER)), RATINGS, np.ones(len(ORDER))], axis=1),
+)
+VECTORS = RNG.normal(size=(ITEMS, 4)).astype(np.float32)
+CATALOGUE = ArrayItems(VECTORS, np.zeros((ITEMS, 1), np.int32))
+
+
+def build(rows: list[int], log: object = LOG, draw: Draw | None = None, fixed: bool = False) -> Slates:
+    mine = LOG if log is LOG else log
+    assert isinstance(mine, type(LOG))
+    moments = Moments(SPEC, mine, USERS)
+    known = Knowledge(
+        {"cooccurrence": cooccurrence(LOG.take(slice(0, 60)).by_user(USERS), ITEMS)},
+        count(SPEC, ITEMS, LOG.take(slice(0, 60))) if fixed else None,
+        mine,
+        CATALOGUE,
+        np.ones(ITEMS, bool),
+    )
+    builder = SlateBuilder(
+        SPEC, moments, np.zeros((len(mine), 1), np.int64), np.zeros((USERS, 1), np.int32), draw or Draw(4, 3)
+    )
+    vectors = np.ones((len(rows), 4), np.float32)
+    return builder.build(np.asarray(rows), vectors, known, np.random.default_rng(0))
+
+
+def test_the_positive_comes_first_then_what_is_offered_then_the_rest() -> None:
+    slates = build([5, 30, 100])
+    assert (slates.role[:, 0] == POSITIVE).all()
+    assert slates.candidates[:, 0].tolist() == LOG.item[[5, 30, 100]].tolist()
+    for roles in slates.role.tolist():
+        order = {POSITIVE: 0, OFFERED: 1, RANDOM: 2, EMPTY: 3}
+        assert [order[one] for one in roles] == sorted(order[one] for one in roles)
+    assert ((slates.candidates == PAD) == (slates.role == EMPTY)).all()
+
+
+def test_nothing_seen_is_offered_or_drawn() -> None:
+    slates = build(list(range(len(LOG))))
+    moments = Moments(SPEC, LOG, USERS)
+    for place, row in enumerate(slates.row.tolist()):
+        others = slates.candidates[place, 1:]
+        assert not np.isin(others[others != PAD], moments.history(row).rows).any()
+        assert LOG.item[row] not in others
+    second_round = np.arange(len(LOG)) % (2 * ITEMS) >= ITEMS
+    assert np.array_equal(slates.fresh, ~second_round)
+
+
+def test_only_the_positive_carries_the_rows_labels() -> None:
+    slates = build([7, 60])
+    np.testing.assert_array_equal(slates.labels[:, 0], LOG.labels[[7, 60]])
+    assert np.isnan(slates.labels[:, 1:]).all()
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_slate_does_not_change_when_its_future_does(fixed: bool) -> None:
+    rows = [20, 50, 70]
+    future = np.arange(len(LOG)) > 70
+    other = replace(
+        LOG,
+        item=np.where(future, (LOG.item + 5) % ITEMS, LOG.item),
+        value=np.where(future, np.float32(1.0), LOG.value),
+        labels=np.where(future[:, None], np.float32(0.0), LOG.labels),
+    )
+    mine, theirs = build(rows, fixed=fixed), build(rows, other, fixed=fixed)
+    for name in ("candidates", "features", "user_features", "labels", "rows", "gaps", "fresh", "offered"):
+        np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name), err_msg=name)
+
+
+def test_by_time_counters_have_counted_what_was_before_and_not_the_event_itself() -> None:
+    names = candidate_feature_names(SPEC)
+    share = names.index("share:rating:all")
+    slates = build([0, 30])
+    assert (slates.features[0, slates.role[0] != EMPTY, share] == 0.0).all()
+    before = count(SPEC, ITEMS, LOG.take(slice(0, 30)))
+    rows = slates.candidates[1, slates.role[1] != EMPTY]
+    np.testing.assert_allclose(slates.features[1, : len(rows), share], before.shares(rows)[:, -1], rtol=1e-6)
+
+
+def test_the_whole_list_is_as_it_would_be_served() -> None:
+    slates = build([40], draw=Draw(50, 0, whole=True))
+    assert slates.offered[0] == (LOG.item[40] in slates.candidates[0, 1:] or slates.offered[0])
+    assert (slates.role[0] == OFFERED).sum() <= 3 + 4
+
+
+def test_random_negatives_are_labelled_for_tasks_that_ask_and_next_item_is_left_to_the_list() -> None:
+    slates = build([5, 30])
+    labels = Objective(SPEC, TASKS).labels(slates)
+    drawn = slates.role == RANDOM
+    assert (np.nansum(labels[..., 0] == 0.0, axis=1) <= 2).all()
+    assert np.isnan(labels[..., 0][slates.role == OFFERED]).all()
+    assert np.isnan(labels[..., 1][drawn]).all()
+    assert np.isnan(labels[..., 2]).all()
+    assert Objective(SPEC, TASKS).lists == [0, 2]
+
+
+def test_lists_are_over_what_is_new_to_the_user_alone() -> None:
+    slates = build([5, 30])  # row 30 is of the second user, row 5 of the first round
+    again = build([15])  # the second round: the item was in the history
+    relevance = list_relevance(slates, 0)
+    assert (np.nansum(relevance, axis=1) == 1.0).all()
+    assert np.isnan(relevance[slates.role == EMPTY]).all()
+    assert np.isnan(list_relevance(again, 0)).all()
+
+
+def test_the_rank_in_a_list_counts_offered_items_alone_and_what_no_channel_offers_is_missed() -> None:
+    slates = build([5], draw=Draw(50, 3, whole=True))
+    scores = np.where(slates.role == RANDOM, 9.0, np.where(slates.role == POSITIVE, 1.0, 2.0)).astype(np.float32)
+    offered = replace(slates, offered=np.asarray([True]))
+    assert list_ranks(offered, scores).tolist() == [int((slates.role == OFFERED).sum())]
+    assert list_ranks(replace(slates, offered=np.asarray([False])), scores).tolist() == [MISSED]
+    assert list_ranks(replace(offered, fresh=np.asarray([False])), scores).tolist() == [MISSED]
+
+
+def test_merged_takes_from_the_lists_in_turn_each_item_once() -> None:
+    lists = {
+        "a": Evidence(np.asarray([3, 1, 5]), np.ones(3, np.float32)),
+        "b": Evidence(np.asarray([1, 2]), np.ones(2, np.float32)),
+    }
+    assert merged(lists).tolist() == [3, 1, 2, 5]
+    assert merged(lists, 2).tolist() == [3, 1]
+    assert merged({}).tolist() == []
+
+
+def test_best_leaves_out_what_is_not_allowed() -> None:
+    allowed = np.asarray([True, False, True, True])
+    found = best(np.asarray([1.0, 9.0, 1.0, 2.0], np.float32), allowed, 3)
+    assert found.rows.tolist() == [3, 0, 2]
+    assert not len(best(np.ones(4, np.float32), np.zeros(4, bool), 3))
+
+
+def test_slates_can_be_taken_and_joined() -> None:
+    slates = build([5, 30, 100])
+    joined = Slates.concatenate([slates.take(slice(0, 1)), slates.take(np.asarray([1, 2]))])
+    np.testing.assert_array_equal(joined.features, slates.features)
