@@ -25,6 +25,7 @@ from model.errors import PolyrankError
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75  # longer than load balancers keep idle connections, so that it is they who close them
+STOP_S = 5.0  # beyond the drain, for writing what is left
 MAX_HEAD = 64 << 10  # bytes of a request's URL and headers
 
 logger = logging.getLogger("polyrank.worker")
@@ -94,7 +95,16 @@ async def serve(settings: Settings, sock: socket.socket, orphaned: int | None = 
         logger.info("process %d answers on %s", os.getpid(), address_of(sock))
         await server.serve([sock])
     finally:
-        await service.stop()
+        await stopped(service)
+
+
+async def stopped(service: Service) -> None:
+    """Stop the service, but do not wait for ever: whatever hangs must not keep the process alive."""
+    try:
+        async with asyncio.timeout(service.settings.drain_s + STOP_S):
+            await service.stop()
+    except TimeoutError:
+        logger.error("the service did not stop in time and is left as it is")
 
 
 def _end(server: uvicorn.Server, orphaned: int) -> None:

@@ -163,3 +163,18 @@ def raw(port: int, sent: bytes) -> bytes:
                 break
             received += part
     return received
+
+
+def test_a_state_that_never_answers_delays_neither_the_probes_nor_the_end(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        env = environment(bundles(tmp_path), tmp_path / "state", redis_url=url, state_timeout_ms=100, log_level="error")
+        with Served(env) as served:
+            assert until(lambda: served.get("/healthz")[0] == 200)
+            status, answer = served.get("/readyz")
+            assert (status, answer["status"], answer["state"]) == (503, "starting", "away")
+            start = time.monotonic()
+            assert served.stop() == 0
+            assert time.monotonic() - start < 15
