@@ -13,7 +13,7 @@ from model.nn.model import MultiTaskModel
 from model.nn.settings import NetSettings
 from tests.nets import TASKS, inputs_of, small_model, spec_of
 
-close = functools.partial(torch.testing.assert_close, atol=2e-5, rtol=1e-4)
+check_close = functools.partial(torch.testing.assert_close, atol=2e-5, rtol=1e-4)
 KINDS = ("shared_bottom", "mmoe", "ple")
 
 
@@ -56,7 +56,7 @@ def test_permuting_tasks_permutes_outputs(model: MultiTaskModel, order: tuple[in
     turned = MultiTaskModel(spec_of(tasks), model.items, 12, 2, model.settings).eval()
     turned.load_state_dict(model.state_dict())
     inputs = inputs_of("ranker")
-    close(turned.rank_logits(inputs), model.rank_logits(inputs)[..., list(order)])
+    check_close(turned.rank_logits(inputs), model.rank_logits(inputs)[..., list(order)])
 
 
 def test_candidates_do_not_see_each_other(model: MultiTaskModel) -> None:
@@ -64,7 +64,7 @@ def test_candidates_do_not_see_each_other(model: MultiTaskModel) -> None:
     whole = model.rank_logits(inputs)
     order = torch.tensor([4, 8, 0, 2])
     some = {name: part[:, order] if name.startswith("candidate") else part for name, part in inputs.items()}
-    close(model.rank_logits(some), whole[:, order])
+    check_close(model.rank_logits(some), whole[:, order])
 
 
 def test_an_unlabelled_task_gives_no_gradient_to_what_is_its_own(model: MultiTaskModel) -> None:
@@ -110,5 +110,5 @@ def test_the_split_first_layer_is_the_plain_one() -> None:
     crossed = candidate * query.unsqueeze(1)
     plain = torch.cat([user.unsqueeze(1).expand(2, 7, 5), candidate, crossed, each[..., 2:]], dim=-1)
     experts, gates = layer(user, query, each)
-    close(experts, plain.unsqueeze(1) @ layer.banks["all"])
-    close(gates, plain @ torch.cat([layer.gates["one"], layer.gates["two"]], dim=2)[0])
+    check_close(experts, plain.unsqueeze(1) @ layer.banks["all"])
+    check_close(gates, plain @ torch.cat([layer.gates["one"], layer.gates["two"]], dim=2)[0])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model.nn.settings import NetSettings
 from tests.nets import history, inputs_of, padded, small_model
 
-close = functools.partial(torch.testing.assert_close, atol=2e-5, rtol=1e-4)
+check_close = functools.partial(torch.testing.assert_close, atol=2e-5, rtol=1e-4)
 model = small_model()
 
 
@@ -20,7 +20,7 @@ def test_the_last_of_all_predictions_is_the_prediction_of_now(length: int, seed:
     inputs = inputs_of("user_tower", seed=seed, L=length)
     everywhere = model.user_vectors_all(inputs)
     assert everywhere.shape == (2, length + 1, model.spec.dim)
-    close(everywhere[:, -1], model.user_vectors(inputs))
+    check_close(everywhere[:, -1], model.user_vectors(inputs))
 
 
 @settings(deadline=None, max_examples=15)
@@ -29,7 +29,7 @@ def test_a_prediction_inside_a_window_is_that_of_a_shorter_history(length: int, 
     inputs = inputs_of("user_tower", seed=seed, L=length)
     place = data.draw(st.integers(1, length))
     shorter = model.user_vectors(history(inputs, slice(0, place)))
-    close(model.user_vectors_all(inputs)[:, place], shorter)
+    check_close(model.user_vectors_all(inputs)[:, place], shorter)
 
 
 @settings(deadline=None, max_examples=15)
@@ -37,7 +37,7 @@ def test_a_prediction_inside_a_window_is_that_of_a_shorter_history(length: int, 
 def test_padding_on_the_left_changes_nothing(length: int, count: int, seed: int) -> None:
     for graph, net in (("user_tower", model.user_tower), ("ranker", model.ranker)):
         inputs = inputs_of(graph, seed=seed, L=length)
-        close(net(**padded(inputs, count)), net(**inputs))
+        check_close(net(**padded(inputs, count)), net(**inputs))
 
 
 @pytest.mark.parametrize("length", [1, 4])
@@ -45,9 +45,9 @@ def test_an_empty_history_is_one_prediction_however_it_is_padded(length: int) ->
     inputs = inputs_of("user_tower", L=length)
     inputs["history_types"] = torch.zeros_like(inputs["history_types"])
     everywhere = model.user_vectors_all(inputs)
-    close(everywhere, everywhere[:, :1].expand_as(everywhere))
+    check_close(everywhere, everywhere[:, :1].expand_as(everywhere))
     one = {"history_types": torch.zeros(2, 1, dtype=torch.int64)}
-    close(model.user_vectors(history(inputs, slice(0, 1)) | one), everywhere[:, 0])
+    check_close(model.user_vectors(history(inputs, slice(0, 1)) | one), everywhere[:, 0])
 
 
 def test_no_prediction_knows_a_later_event() -> None:
@@ -80,7 +80,7 @@ def test_a_batch_is_its_users_one_by_one(graph: str) -> None:
     net = {"user_tower": model.user_tower, "ranker": model.ranker}[graph]
     inputs = inputs_of(graph, B=3)
     single = [net(**{name: part[row : row + 1] for name, part in inputs.items()}) for row in range(3)]
-    close(net(**inputs), torch.cat(single))
+    check_close(net(**inputs), torch.cat(single))
 
 
 def test_each_place_may_have_a_moment_of_its_own() -> None:
@@ -89,7 +89,7 @@ def test_each_place_may_have_a_moment_of_its_own() -> None:
     everywhere = model.user_vectors_all(inputs | {"context": moments})
     for place in range(4):
         asked = inputs | {"context": moments[:, place]}
-        close(everywhere[:, place], model.user_vectors_all(asked)[:, place])
+        check_close(everywhere[:, place], model.user_vectors_all(asked)[:, place])
 
 
 def test_what_is_switched_off_is_not_read() -> None:
