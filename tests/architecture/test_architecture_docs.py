@@ -27,6 +27,19 @@ def test_every_setting_is_documented(name: str) -> None:
     assert f"`{settings.PREFIX}{name.upper()}`" in tree.text(Path("docs/operations.md"))
 
 
+def test_documented_defaults_are_the_real_ones() -> None:
+    rows = re.findall(r"^\| `POLYRANK_(\w+)` \| (\S+) \|", tree.text(Path("docs/operations.md")), re.MULTILINE)
+    defaults = {name.upper(): field.default for name, field in settings.Settings.model_fields.items()}
+    assert {name: _shown(value) for name, value in defaults.items()} == dict(rows)
+
+
+def _shown(value: object) -> str:
+    """A default as the table has it: nothing is a dash, whole numbers have no point, truth is lower case."""
+    if value is None or value == ():
+        return "–"
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def test_no_setting_is_documented_that_is_none() -> None:
     known = {settings.PREFIX + name.upper() for name in settings.Settings.model_fields}
     known |= {settings.PREFIX + name for name in settings.ELSEWHERE}
