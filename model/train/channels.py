@@ -43,18 +43,21 @@ def ease(log: ByUser, items: int, shrink: float = 500.0, keep: int = 200) -> Nei
     gram = np.asarray((x.T @ x).todense(), np.float32)
     gram[np.diag_indices(items)] += shrink
     inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False, assume_a="pos")
-    weights = inverse / -np.diag(inverse)
-    np.fill_diagonal(weights, 0.0)
-    return best_of_dense(weights, keep)
+    inverse /= -np.diag(inverse).copy()
+    np.fill_diagonal(inverse, 0.0)
+    return best_of_dense(inverse, keep)
 
 
-def best_of_dense(weights: NDArray[np.float32], keep: int) -> Neighbours:
+def best_of_dense(weights: NDArray[np.float32], keep: int, chunk: int = 1000) -> Neighbours:
     """Table of the `keep` largest positive weights of each row of a dense matrix [N, N]."""
-    keep = min(keep, len(weights))
-    near = np.argpartition(-weights, keep - 1, axis=1)[:, :keep]
-    found = np.take_along_axis(weights, near, axis=1).astype(np.float64).ravel()
-    sources = np.repeat(np.arange(len(weights)), keep)
-    return Neighbours.build(sources, near.ravel().astype(np.int64), found, len(weights), keep)
+    keep, size = min(keep, len(weights)), len(weights)
+    found, targets = np.empty((size, keep)), np.empty((size, keep), np.int64)
+    for at in range(0, size, chunk):
+        part = weights[at : at + chunk]
+        near = np.argpartition(-part, keep - 1, axis=1)[:, :keep]
+        targets[at : at + chunk], found[at : at + chunk] = near, np.take_along_axis(part, near, axis=1)
+    sources = np.repeat(np.arange(size), keep)
+    return Neighbours.build(sources, targets.ravel(), found.ravel(), size, keep)
 
 
 def cosine(x: sp.csr_matrix, shrink: float, keep: int, chunk: int = 2000) -> Neighbours:

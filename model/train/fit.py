@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.config import Recipe, Training
-from model.data.log import Dataset, Log
+from model.data.log import ByUser, Dataset, Log
 from model.data.spec import build_spec, channel_spec, context_table
 from model.features.calibration import Calibration, Identity
 from model.features.counters import ItemCounters
@@ -99,13 +99,17 @@ class Learner:
         rows = np.flatnonzero(self.plan.valid)
         return np.sort(self.generator.permutation(rows)[:VALID_SLATES])
 
-    def tables(self, known: NDArray[np.bool_]) -> dict[str, Neighbours]:
-        """Channel tables that know the rows `known` (bool [n])."""
-        return self.maker.make(self.spec, self.plan.log.take(known).by_user(len(self.dataset.users)))
+    def grouped(self, known: NDArray[np.bool_]) -> ByUser:
+        """The rows `known` (bool [n]) by user."""
+        return self.plan.log.take(known).by_user(len(self.dataset.users))
+
+    def tables(self, known: NDArray[np.bool_], given: Mapping[str, Neighbours] | None = None) -> dict[str, Neighbours]:
+        """Channel tables that know the rows `known` (bool [n]); those in `given` are taken as they are."""
+        return self.maker.make(self.spec, self.grouped(known), given)
 
     def fit_channels(self) -> None:
         """Choose how each channel reads a history, on the validation part."""
-        log = self.plan.log.take(self.plan.train).by_user(len(self.dataset.users))
+        log = self.grouped(self.plan.train)
         channels, figures = self.maker.tune(self.spec, log, self.moments, self.valid)
         self.spec = self.spec.model_copy(update={"channels": channels})
         self.record.figures["channels"] = figures
@@ -117,7 +121,7 @@ class Learner:
 
     def fit_towers(self) -> int:
         """Stage 1 on the base; the number of epochs that was best."""
-        log = self.plan.log.take(self.plan.base).by_user(len(self.dataset.users))
+        log = self.grouped(self.plan.base)
         start(self.model.item_tower, log, len(self.dataset.items), self.spec.dim)
         data, settings = self.tower_data(self.plan.base), self.settings
         rows, rate = np.flatnonzero(self.plan.valid), settings.learning_rate
@@ -162,10 +166,10 @@ class Learner:
         draw = Draw(self.settings.slate, self.random_candidates)
         rows = np.flatnonzero(self.plan.taught)
         rows = np.sort(self.generator.permutation(rows)[: self.settings.ranker_examples])
-        parts = []
+        costly, parts = self.maker.costly(self.spec, self.grouped(self.plan.base)), []
         for fold in range(self.plan.folds):
             mine = rows[self.plan.fold[rows] == fold]
-            tables = self.tables(self.plan.known(fold))
+            tables = self.tables(self.plan.known(fold), costly)
             parts.append(self.slates(mine, draw, tables, self.plan.base, vectors, f"slates {fold + 1}"))
         return Slates.concatenate(part for part in parts if len(part))
 

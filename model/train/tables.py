@@ -1,5 +1,7 @@
 """Which item → item tables a data set gets, how strong they are regularised, and how they read a history."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ from model.train.arrays import Features
 from model.train.channels import cooccurrence, ease
 from model.train.moments import Moments
 from model.train.shared import shared_neighbours
-from model.train.tune import Panel, tuned_decay, tuned_ridge
+from model.train.tune import SHRINK_ITEMS, Panel, tuned_decay, tuned_ridge
 
 
 class TableMaker:
@@ -22,9 +24,17 @@ class TableMaker:
         self.shrink = settings.channel("ease").shrink
         self.shared = shared_neighbours(dataset, features.attributes, settings.channel("graph").keep)
 
-    def make(self, spec: FeatureSpec, log: ByUser) -> dict[str, Neighbours]:
-        """The table of every neighbour channel of the spec."""
-        return {channel.name: self.table(channel.name, log) for channel in spec.channels if channel.kind != "tower"}
+    def make(
+        self, spec: FeatureSpec, log: ByUser, given: Mapping[str, Neighbours] | None = None
+    ) -> dict[str, Neighbours]:
+        """The table of every neighbour channel of the spec; those in `given` are taken as they are."""
+        names = [channel.name for channel in spec.channels if channel.kind != "tower"]
+        return {name: given[name] if given and name in given else self.table(name, log) for name in names}
+
+    def costly(self, spec: FeatureSpec, log: ByUser) -> dict[str, Neighbours]:
+        """Tables too costly to make for every fold, made once of `log`: EASE where the catalogue is large."""
+        wanted = self.items > SHRINK_ITEMS and any(channel.name == "ease" for channel in spec.channels)
+        return {"ease": self.table("ease", log)} if wanted else {}
 
     def table(self, name: str, log: ByUser) -> Neighbours:
         """One channel's table."""
