@@ -1,0 +1,255 @@
+"""The two stages as steps: losses fall, hidden parts stay hidden, unlabelled tasks get no gradient."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from model.config import Task, Training
+from model.errors import TrainingError
+from model.features.spec import AttributeSpec, ChannelSpec, FeatureSpec, TaskSpec
+from model.nn.model import MultiTaskModel
+from model.nn.settings import NetSettings
+from model.train import tower
+from model.train.arrays import Features
+from model.train.batches import item_vectors, user_vectors
+from model.train.moments import Moments
+from model.train.rank import Objective, fit_ranker, readings, slate_losses, validate
+from model.train.side import SideLosses, attribute_loss, link_loss
+from model.train.slates import Slates
+from model.train.start import start, start_vectors
+from model.train.tower import Step, TowerData, fit_towers, tower_loss, windows_of
+from model.train.twins import one_task, twin_figures
+from tests.logs import make_log
+
+ITEMS, USERS, LENGTH = 10, 12, 8
+SPEC = FeatureSpec(
+    event_types=("view",),
+    tasks=(TaskSpec(name="interest", kind="binary"), TaskSpec(name="like", kind="binary")),
+    attributes=(AttributeSpec(name="half", kind="categorical", values=("low", "high"), offset=1),),
+    dim=8,
+    text_dim=3,
+    graph_dim=4,
+    max_attributes=1,
+    max_profile=1,
+    history_length=LENGTH,
+    rank_history=4,
+    channels=(ChannelSpec(name="tower", kind="tower"),),
+)
+TASKS = (
+    Task(name="interest", kind="binary", label="event == 'view'", negatives=2),
+    Task(name="like", kind="binary", label="value > 3"),
+)
+# each user walks round the circle of items: the next item is always the one after
+WALK = make_log(
+    user=np.repeat(np.arange(USERS), 15), item=np.concatenate([(np.arange(15) + user) % ITEMS for user in range(USERS)])
+)
+SETTINGS = Training(dim=8, heads=2, layers=1, dropout=0.0, item_dropout=0.2, batch=16, ranker_batch=8, patience=50)
+
+
+def features() -> Features:
+    rng = np.random.default_rng(0)
+    return Features(
+        np.arange(1, ITEMS + 1),
+        rng.normal(size=(ITEMS, 3)).astype(np.float32),
+        np.repeat([[1], [2]], ITEMS // 2, axis=0).astype(np.int32),
+        np.arange(ITEMS),
+        np.zeros((USERS, 1), np.int32),
+    )
+
+
+def net(spec: FeatureSpec = SPEC, items: int = ITEMS) -> MultiTaskModel:
+    torch.manual_seed(0)
+    return MultiTaskModel(
+        spec, items, ITEMS, 1, NetSettings(heads=2, layers=1, dropout=0.0, n_experts=2, expert_width=8)
+    )
+
+
+def data() -> TowerData:
+    moments = Moments(SPEC, WALK, USERS)
+    known = np.arange(len(WALK)) % 15 < 13
+    return TowerData(moments, known, np.zeros((len(WALK), 1), np.int64), features())
+
+
+def recorder() -> tuple[list[dict[str, float]], Callable[[int, dict[str, float]], None]]:
+    kept: list[dict[str, float]] = []
+    return kept, lambda epoch, figures: kept.append({"epoch": epoch, **figures})
+
+
+def test_windows_cover_the_newest_known_event_of_every_user_and_no_unknown_one() -> None:
+    windows = windows_of(data(), LENGTH, np.random.default_rng(0))
+    assert windows.ends.max() == 13
+    assert {int(user) for user, end in zip(windows.users, windows.ends, strict=True) if end == 13} == set(range(USERS))
+
+
+def test_the_towers_learn_the_walk() -> None:
+    kept, record = recorder()
+    fresh = np.flatnonzero(np.arange(len(WALK)) % 15 == 8)  # of the first round: later ones are new to nobody
+    epochs = fit_towers(net(), data(), SETTINGS, SideLosses(), fresh, np.random.default_rng(0), 25, 0.01, record)
+    assert 1 <= epochs <= 25
+    assert kept[-1]["tower/loss"] < kept[0]["tower/loss"] * 0.7
+    assert max(one["tower/ndcg@10"] for one in kept) > 0.9
+
+
+def test_without_validation_rows_every_epoch_is_run() -> None:
+    kept, record = recorder()
+    nothing = np.empty(0, np.int64)
+    assert fit_towers(net(), data(), SETTINGS, SideLosses(), nothing, np.random.default_rng(0), 2, 0.01, record) == 2
+    assert [one.keys() for one in kept] == [{"epoch", "tower/loss"}] * 2
+
+
+def test_a_degenerate_loss_stops_training() -> None:
+    model, (_, record) = net(), recorder()
+    torch.nn.init.constant_(model.item_tower.id.weight, torch.inf)
+    with pytest.raises(TrainingError, match="tower loss: found nan"):
+        fit_towers(
+            model, data(), SETTINGS, SideLosses(), np.empty(0, np.int64), np.random.default_rng(0), 1, 0.1, record
+        )
+
+
+def test_sampled_softmax_over_everything_is_near_the_full_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, step = net(), Step(np.arange(USERS), np.full(USERS, 13))
+    plain = SETTINGS.model_copy(update={"item_dropout": 0.0})
+    full = tower_loss(model, data(), plain, step, np.random.default_rng(0))
+    monkeypatch.setattr(tower, "FULL_SOFTMAX_ITEMS", 3)
+    sampled = tower_loss(model, data(), plain, step, np.random.default_rng(0))
+    assert float(sampled.detach()) == pytest.approx(float(full.detach()), rel=0.05)
+    few = tower_loss(model, data(), plain.model_copy(update={"negatives": 1}), step, np.random.default_rng(0))
+    assert torch.isfinite(few)
+
+
+def test_dropped_ids_get_no_gradient() -> None:
+    model = net()
+    hidden = SETTINGS.model_copy(update={"item_dropout": 0.999999})
+    tower_loss(model, data(), hidden, Step(np.arange(4), np.full(4, 9)), np.random.default_rng(0)).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    assert model.item_tower.id.weight.grad is not None
+    assert float(model.item_tower.id.weight.grad.abs().sum()) == 0.0
+
+
+def test_ids_start_from_a_factorisation_and_content_quietly() -> None:
+    vectors = start_vectors(WALK.by_user(USERS), ITEMS, 8).numpy()
+    assert np.mean((vectors**2).sum(1)) == pytest.approx(1.0, rel=1e-4)
+    model = net()
+    before = model.item_tower.read_text.weight.detach().clone()
+    start(model.item_tower, WALK.by_user(USERS), ITEMS, 8)
+    np.testing.assert_allclose(model.item_tower.id.weight[1:].detach().numpy(), vectors, atol=1e-5)
+    assert torch.equal(model.item_tower.read_text.weight, before * 0.2)
+    lonely = make_log(user=[0], item=[0])
+    assert start_vectors(lonely.by_user(1), 1, 8).shape == (0, 8)
+
+
+def test_attributes_are_told_without_reading_them() -> None:
+    model, rows = net(), np.arange(ITEMS)
+    mine = features()
+    before = attribute_loss(model, mine, rows)
+    turned = replace(mine, attributes=mine.attributes[::-1].copy())
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss = attribute_loss(model, mine, rows)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimiser.step()
+    assert float(loss.detach()) < float(before.detach()) * 0.5
+    assert float(attribute_loss(model, turned, rows).detach()) > float(loss.detach())
+
+
+def test_links_of_the_graph_are_learned_and_weights_switch_side_tasks_off() -> None:
+    triples = np.asarray([[head, 0, (head + 1) % ITEMS] for head in range(ITEMS)])
+    model, generator = net(), np.random.default_rng(0)
+    optimiser = torch.optim.Adam(model.graph_encoder.parameters(), lr=0.05)
+    losses = []
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss = link_loss(model, triples, generator)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] * 0.8
+    assert float(SideLosses().loss(model, features(), generator)) == 0.0
+    both = SideLosses(0.5, 0.5, triples).loss(model, features(), generator)
+    assert float(both.detach()) > 0.0
+
+
+def slates(count: int = 40, seed: int = 0) -> Slates:
+    """Slates of five candidates whose positive has the highest first feature; likes follow the second."""
+    rng = np.random.default_rng(seed)
+    width = len(net().ranker.candidate_norm.mean)
+    features = rng.normal(size=(count, 5, width)).astype(np.float32)
+    features[:, 0, 0] += 4.0
+    labels = np.full((count, 5, 2), np.nan, np.float32)
+    labels[:, 0, 0] = 1.0
+    labels[:, 0, 1] = features[:, 0, 1] > 0
+    return Slates(
+        np.arange(count), np.zeros(count, np.int64), rng.integers(0, ITEMS, (count, 5)),
+        np.tile(np.asarray([1, 2, 2, 3, 3], np.int8), (count, 1)), labels, features,
+        rng.normal(size=(count, len(net().ranker.user_norm.mean))).astype(np.float32),
+        rng.normal(size=(count, 8)).astype(np.float32), np.zeros((count, 1), np.int32), np.zeros((count, 1), np.int64),
+        rng.integers(0, ITEMS, (count, 4)), np.ones((count, 4), np.int64), np.full((count, 4), 0.5, np.float32),
+        np.zeros((count, 4), np.int64), np.ones(count, bool), np.ones(count, bool),
+    )  # fmt: skip
+
+
+VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("weighting", ["fixed", "uncertainty", "dwa"])
+def test_the_ranker_learns_lists_and_labels_under_every_weighting(weighting: str) -> None:
+    model, (kept, record) = net(), recorder()
+    settings = SETTINGS.model_copy(update={"ranker_epochs": 15, "ranker_learning_rate": 0.01, "weighting": weighting})
+    objective = Objective(SPEC, TASKS)
+    fit_ranker(model, objective, slates(), slates(seed=1), VECTORS, settings, np.random.default_rng(0), record)
+    assert max(one["ranker/ndcg@10/interest"] for one in kept) > 0.9
+    assert kept[-1]["ranker/loss/like"] < kept[0]["ranker/loss/like"]
+    assert all(second["epoch"] == first["epoch"] + 1 for first, second in pairwise(kept))
+
+
+def test_an_unlabelled_task_has_no_gradient() -> None:
+    model, some = net(), slates(8)
+    objective = Objective(SPEC, TASKS)
+    labels = objective.labels(some)
+    labels[..., 1] = np.nan
+    by_task, listed = slate_losses(model, objective, some, labels, torch.from_numpy(VECTORS))
+    (by_task.sum() + listed).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    own = [value.grad for name, value in model.ranker.heads.named_parameters() if "like" in name]
+    assert own
+    assert all(grad is None or float(grad.abs().sum()) == 0.0 for grad in own)
+    assert float(by_task[1].detach()) == 0.0
+
+
+def test_without_a_list_task_the_loss_decides() -> None:
+    spec = one_task(SPEC, 1)
+    some = slates(8).replaced(labels=slates(8).labels[..., 1:])
+    figure, figures = validate(net(spec), Objective(spec, TASKS[1:]), some, VECTORS)
+    assert figure == -figures["ranker/valid/like"]
+
+
+def test_readings_do_not_depend_on_the_batch() -> None:
+    model, some = net(), slates(10)
+    np.testing.assert_allclose(
+        readings(model, some, VECTORS), readings(model, some, VECTORS, chunk=3), rtol=1e-4, atol=1e-5
+    )
+    assert readings(model, some.take(slice(0, 0)), VECTORS).size == 0
+
+
+def test_twins_leave_the_model_alone_and_report_both() -> None:
+    model, (_, record) = net(), recorder()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    settings = SETTINGS.model_copy(update={"ranker_epochs": 2})
+    found = twin_figures(model, Objective(SPEC, TASKS), slates(), slates(seed=1), VECTORS, settings, record)
+    assert found["interest"].keys() == {"together ndcg@10", "together auc", "alone ndcg@10", "alone auc"}
+    assert found["like"].keys() == {"together auc", "alone auc"}
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_user_vectors_do_not_depend_on_the_batch() -> None:
+    model, mine = net(), data()
+    vectors = item_vectors(model, mine.features)
+    rows = np.arange(30)
+    one, many = (
+        user_vectors(model, mine.moments, rows, vectors, mine.features.profile, mine.context, chunk)
+        for chunk in (1, 30)
+    )
+    np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-5)
