@@ -28,8 +28,7 @@ def open_tokenizer(path: Path, max_tokens: int) -> Tokenizer:
 def text_vectors(session: Session, tokenizer: Tokenizer, texts: Iterable[str], width: int) -> NDArray[np.float32]:
     """L2-normalised text vectors, float32 [n, width]; zeros for an empty text.
 
-    One text a run: the activations of an int8 graph are scaled over all that is in a batch, so that a text's vector
-    would depend on its neighbours and on their padding.
+    One text a run, without padding: a text's vector is the same to the last bit whatever else is encoded.
     """
     rows = [_one(session, tokenizer, text) if text else np.zeros(width, np.float32) for text in texts]
     return np.stack(rows) if rows else np.zeros((0, width), np.float32)
