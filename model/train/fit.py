@@ -21,12 +21,13 @@ from model.nn.settings import NetSettings
 from model.train.arrays import Features, known_ids, make_features
 from model.train.batches import item_vectors, user_vectors
 from model.train.calibrate import calibrated
+from model.train.counting import count
 from model.train.moments import Moments
 from model.train.plan import Plan, make_plan
 from model.train.rank import Objective, fit_ranker, readings
 from model.train.record import Record
 from model.train.side import side_losses
-from model.train.slates import Draw, Knowledge, SlateBuilder, Slates, count
+from model.train.slates import Draw, Knowledge, SlateBuilder, Slates
 from model.train.start import start
 from model.train.tables import TableMaker
 from model.train.tower import TowerData, fit_towers

@@ -223,14 +223,6 @@ class Replay:
             self.at += 1
 
 
-def count(spec: FeatureSpec, items: int, log: Log) -> ItemCounters:
-    """Counters as of the end of a log."""
-    made = ItemCounters.empty(items, len(spec.event_types), spec.half_lives)
-    for item, kind, time, value in zip(log.item, log.type, log.time, log.value, strict=True):
-        made.add(int(item), int(kind), float(time), float(value))
-    return made
-
-
 def best(scores: NDArray[np.float32], allowed: NDArray[np.bool_], size: int) -> Evidence:
     """The best allowed rows of dense scores [N]."""
     scores = np.where(allowed, scores, -np.inf)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from model.config import Task
+from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence
 from model.features.ranking import ArrayItems, candidate_feature_names
 from model.features.spec import ChannelSpec, FeatureSpec, TaskSpec
 from model.train.channels import cooccurrence
+from model.train.counting import count
 from model.train.metrics import MISSED
 from model.train.moments import PAD, Moments
 from model.train.rank import Objective, list_ranks, list_relevance
@@ -136,6 +138,20 @@ def test_by_time_counters_have_counted_what_was_before_and_not_the_event_itself(
     before = count(SPEC, ITEMS, LOG.take(slice(0, 30)))
     rows = slates.candidates[1, slates.role[1] != EMPTY]
     np.testing.assert_allclose(slates.features[1, : len(rows), share], before.shares(rows)[:, -1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_counting_at_once_equals_counting_one_by_one(timed: bool) -> None:
+    half = np.arange(len(LOG)) % 2 == 0
+    log = replace(LOG, value=np.where(half, LOG.value, np.float32(np.nan)))
+    log = log if timed else replace(log, time=np.full(len(log), np.nan))
+    at_once = count(SPEC, ITEMS + 1, log)
+    one_by_one = ItemCounters.empty(ITEMS + 1, 1, SPEC.half_lives)
+    for place in range(len(log)):
+        event = (int(log.item[place]), int(log.type[place]), float(log.time[place]), float(log.value[place]))
+        one_by_one.add(*event)
+    for name in ("counts", "newest", "first", "value_sum", "value_count", "total", "total_newest"):
+        np.testing.assert_allclose(getattr(at_once, name), getattr(one_by_one, name), rtol=1e-9, err_msg=name)
 
 
 def test_the_whole_list_is_as_it_would_be_served() -> None:
