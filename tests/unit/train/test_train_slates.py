@@ -25,7 +25,6 @@ from model.train.slates import (
     SlateBuilder,
     Slates,
     best,
-    count,
     merged,
 )
 from tests.logs import make_log
