@@ -31,5 +31,5 @@ def _decayed(log: Log, until: NDArray[np.float64], half_life: float, shape: tupl
     undecayed = float(np.isinf(half_life))
     age = np.where(np.isnan(log.time), 0.0, until - log.time)
     weight = np.where(np.isnan(log.time), undecayed, np.exp2(-age / half_life))
-    flat: NDArray[np.float64] = np.bincount(log.item * types + log.type - 1, weight, items * types)
+    flat = np.asarray(np.bincount(log.item * types + log.type - 1, weight, items * types), np.float64)
     return flat.reshape(items, types)
