@@ -23,6 +23,8 @@ FULL_SOFTMAX_ITEMS = 30_000
 SAMPLED_NEGATIVES = 1024
 GAP_DROPOUT = 0.3  # a gap is hidden this often, so that a moment of unknown time is nothing new
 VALID_MOMENTS = 2000
+ALIKE = 8  # batches whose windows are sorted by length among themselves
+SHORT_WINDOWS = 8  # most times as many windows a step when they are short
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +44,7 @@ class TowerData:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One batch of windows: users, ends (events known of each) and whether the window starts the user's sequence."""
+    """One batch of windows: users, and the number of each one's events up to its window's end."""
 
     users: NDArray[np.int64]
     ends: NDArray[np.int64]
@@ -65,9 +67,9 @@ def fit_towers(
     """
     parameters = [one for name, one in model.named_parameters() if not name.startswith("ranker.")]
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay)
-    windows = len(windows_of(data, model.spec.history_length, generator).users)
-    settings = settings.model_copy(update={"batch": batch_size(settings.batch, windows)})
-    steps = -(-windows // settings.batch)
+    windows = windows_of(data, model.spec.history_length, generator)
+    settings = settings.model_copy(update={"batch": windows_a_step(windows, settings.batch, model.spec.history_length)})
+    steps = -(-len(windows.users) // settings.batch)
     schedule = Schedule(optimiser, steps * epochs, settings.warmup)
     stopper = Stopper(model, settings.patience)
     sample = generator.permutation(valid)[:VALID_MOMENTS]
@@ -95,6 +97,12 @@ def windows_of(data: TowerData, length: int, generator: np.random.Generator) -> 
     return Step(np.asarray(users, np.int64)[order], np.asarray(ends, np.int64)[order])
 
 
+def windows_a_step(windows: Step, wanted: int, length: int) -> int:
+    """Windows a batch: `wanted` when they are full, more of short ones, so that a step always reads about as much."""
+    filled = np.minimum(windows.ends, length).mean() / length if len(windows.ends) else 1.0
+    return batch_size(int(wanted / max(filled, 1 / SHORT_WINDOWS)), len(windows.users))
+
+
 def _epoch(
     model: MultiTaskModel,
     data: TowerData,
@@ -107,7 +115,7 @@ def _epoch(
     """One pass over all windows; the mean loss."""
     model.train()
     total, steps = 0.0, 0
-    for step in _batches(windows_of(data, model.spec.history_length, generator), settings.batch):
+    for step in _batches(windows_of(data, model.spec.history_length, generator), settings.batch, generator):
         optimiser.zero_grad(set_to_none=True)
         loss = tower_loss(model, data, settings, step, generator) + side.loss(model, data.features, generator)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -117,16 +125,21 @@ def _epoch(
     return check_loss("tower loss", total / max(steps, 1))
 
 
-def _batches(all_windows: Step, size: int) -> Iterator[Step]:
-    for at in range(0, len(all_windows.users), size):
-        yield Step(all_windows.users[at : at + size], all_windows.ends[at : at + size])
+def _batches(windows: Step, size: int, generator: np.random.Generator) -> Iterator[Step]:
+    """Batches in random order whose windows are about equally long, so that little of them is padding."""
+    chunk = size * ALIKE
+    for at in range(0, len(windows.users), chunk):
+        by_length = at + np.argsort(windows.ends[at : at + chunk], kind="stable")
+        parts = [by_length[start : start + size] for start in range(0, len(by_length), size)]
+        for place in generator.permutation(len(parts)):
+            yield Step(windows.users[parts[place]], windows.ends[parts[place]])
 
 
 def tower_loss(
     model: MultiTaskModel, data: TowerData, settings: Training, step: Step, generator: np.random.Generator
 ) -> Tensor:
     """Cross-entropy of each event in the windows given those before it."""
-    length = model.spec.history_length
+    length = min(model.spec.history_length, int(step.ends.max()))
     windows = data.moments.windows_at(step.users, step.ends, np.full(len(step.users), np.nan), length)
     pool, places = _pool(windows.rows, data.features, settings.negatives, generator)
     hidden = torch.from_numpy(generator.random(len(pool)) < settings.item_dropout)

@@ -85,6 +85,20 @@ def test_windows_cover_the_newest_known_event_of_every_user_and_no_unknown_one()
     assert {int(user) for user, end in zip(windows.users, windows.ends, strict=True) if end == 13} == set(range(USERS))
 
 
+def test_batches_hold_every_window_once_and_alike_ones_together() -> None:
+    windows = Step(np.arange(100), np.random.default_rng(1).integers(1, 60, 100))
+    parts = list(tower._batches(windows, 10, np.random.default_rng(0)))
+    assert sorted(np.concatenate([part.users for part in parts]).tolist()) == list(range(100))
+    assert np.mean([np.ptp(part.ends) for part in parts]) < 20
+
+
+def test_short_windows_share_a_step_with_more_of_their_kind() -> None:
+    long, short = (Step(np.arange(10_000), np.full(10_000, end)) for end in (80, 10))
+    assert tower.windows_a_step(long, 64, 40) == 64
+    assert tower.windows_a_step(short, 64, 40) == 256
+    assert tower.windows_a_step(Step(np.arange(10_000), np.ones(10_000, np.int64)), 32, 40) == 256
+
+
 def test_the_towers_learn_the_walk() -> None:
     kept, record = recorder()
     fresh = np.flatnonzero(np.arange(len(WALK)) % 15 == 8)  # of the first round: later ones are new to nobody
