@@ -84,7 +84,7 @@ def _is_valkey(pid: int, path: Path) -> bool:
         words = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         listed = subprocess.run(  # noqa: S603 - a number only
-            ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False
+            ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, check=False
         )
         words = listed.stdout
     return os.fsencode(path) in words  # Valkey's own title names its socket too; a zombie's is empty

@@ -175,7 +175,7 @@ def test_where_there_is_no_proc_ps_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "read_bytes", no_proc)
-    mark = Path("polyrank-test-mark")
+    mark = Path("x" * 200, "polyrank-test-mark")  # ps cuts a line at 80 columns unless told otherwise
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(mark)])
     try:
         assert process._is_valkey(sleeper.pid, mark)
