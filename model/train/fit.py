@@ -18,7 +18,7 @@ from model.features.spec import ChannelSpec, FeatureSpec
 from model.nn.graph import sampled_neighbours
 from model.nn.model import MultiTaskModel
 from model.nn.settings import NetSettings
-from model.train.arrays import Features, known_ids, make_features
+from model.train.arrays import Features, known_ids, make_features, newcomers
 from model.train.batches import item_vectors, user_vectors
 from model.train.calibrate import calibrated
 from model.train.counting import count
@@ -134,11 +134,12 @@ class Learner:
 
     def fit_ranker(self) -> None:
         """Stage 2 on the events that the base does not hold."""
-        vectors = item_vectors(self.model, self.features)
-        slates = self.taught_slates(vectors)
+        items = self.items_and_newcomers()
+        vectors = items.vector
+        slates = self.taught_slates(items)
         tables = self.tables(self.plan.train)
         whole = Draw(self.recipe.serving.candidates, self.random_candidates, whole=True)
-        self.valid_slates = self.slates(self.valid, whole, tables, self.plan.train, vectors, "validation slates")
+        self.valid_slates = self.slates(self.valid, whole, tables, self.plan.train, items, "validation slates")
         self.record.stage("slates")
         self.objective = Objective(self.spec, self.recipe.pair_tasks)
         fit_ranker(
@@ -162,16 +163,22 @@ class Learner:
         """Random items a slate needs: as many as the task with most sampled negatives asks for."""
         return max(task.negatives for task in self.recipe.pair_tasks)
 
-    def taught_slates(self, vectors: NDArray[np.float32]) -> Slates:
+    def items_and_newcomers(self) -> ArrayItems:
+        """Every item as it is, then every item as it would be if it were put at run time (2 N rows)."""
+        new = newcomers(self.features, self.generator)
+        vectors = [item_vectors(self.model, features) for features in (self.features, new)]
+        return ArrayItems(np.concatenate(vectors), np.concatenate([self.features.attributes, new.attributes]))
+
+    def taught_slates(self, items: ArrayItems) -> Slates:
         """Slates of (a sample of) the taught rows; each fold's tables have not seen them."""
-        draw = Draw(self.settings.slate, self.random_candidates)
+        draw = Draw(self.settings.slate, self.random_candidates, newcomers=self.settings.item_dropout)
         rows = np.flatnonzero(self.plan.taught)
         rows = np.sort(self.generator.permutation(rows)[: self.settings.ranker_examples])
         costly, parts = self.maker.costly(self.spec, self.grouped(self.plan.base)), []
         for fold in range(self.plan.folds):
             mine = rows[self.plan.fold[rows] == fold]
             tables = self.tables(self.plan.known(fold), costly)
-            parts.append(self.slates(mine, draw, tables, self.plan.base, vectors, f"slates {fold + 1}"))
+            parts.append(self.slates(mine, draw, tables, self.plan.base, items, f"slates {fold + 1}"))
         return Slates.concatenate(part for part in parts if len(part))
 
     def slates(
@@ -180,15 +187,16 @@ class Learner:
         draw: Draw,
         tables: Mapping[str, Neighbours],
         counted: NDArray[np.bool_],
-        vectors: NDArray[np.float32],
+        known_items: ArrayItems,
         label: str,
     ) -> Slates:
         """Slates of some rows; by user the counters stand at the end of `counted`, by time they move with the log."""
         moments, log = self.moments, self.plan.log
+        vectors = known_items.vector
         users = user_vectors(self.model, moments, rows, vectors, self.features.profile, self.context)
         items = len(self.features)
         fixed = None if self.plan.temporal else count(self.spec, items, log.take(counted))
-        known = Knowledge(tables, fixed, log, ArrayItems(vectors, self.features.attributes), np.ones(items, bool))
+        known = Knowledge(tables, fixed, log, known_items, np.ones(items, bool))
         builder = SlateBuilder(self.spec, moments, self.context, self.features.profile, draw)
         return builder.build(rows, users, known, self.generator, label)
 

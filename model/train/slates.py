@@ -80,6 +80,7 @@ class Knowledge:
     """What slates may know: channel tables, counters (None: replayed up to each moment), items, the user tower's view.
 
     `timeline` are the rows that the counters replay, in time order; `trained` bool [N]: items that can be drawn.
+    `items` may hold 2 N rows: row N + i is item i as it would be if it were put at run time (see `newcomers`).
     """
 
     tables: Mapping[str, Neighbours]
@@ -95,6 +96,7 @@ class Draw:
 
     offered: int
     random: int
+    newcomers: float = 0.0  # share of candidates that stand there as if put at run time
     whole: bool = False  # the whole merged list as it is served, best `offered` of it, instead of a sample
 
 
@@ -140,6 +142,11 @@ class SlateBuilder:
         evidence = self.evidence(history, vector, known, allowed)
         fresh, offers = positive not in history.rows, merged(evidence)
         candidates, roles = self._candidates(positive, offers, allowed, generator)
+        if self.draw.newcomers:
+            candidates = np.where(
+                generator.random(len(candidates)) < self.draw.newcomers, len(allowed) + candidates, candidates
+            )
+            evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known.items)
         moment = Moment(
             history, self.profile[log.user[row]], self.context[row], float(self.moments.now(np.asarray([row]))[0])
         )
@@ -154,11 +161,23 @@ class SlateBuilder:
         found = {}
         for channel in self.spec.channels:
             if channel.kind == "tower":
-                found[channel.name] = best(known.items.vector @ vector, allowed, channel.size)
+                found[channel.name] = best(known.items.vector[: len(allowed)] @ vector, allowed, channel.size)
             else:
                 offers = neighbour_evidence(known.tables[channel.name], channel, history)
                 found[channel.name] = offers.allowed(allowed).top(channel.size)
         return found
+
+    def with_newcomers(
+        self, evidence: Mapping[str, Evidence], rows: NDArray[np.int64], vector: NDArray[np.float32], items: ArrayItems
+    ) -> dict[str, Evidence]:
+        """The lists with newcomers in their place in the towers', the only channel of the spec that can know them."""
+        scores = items.vectors(rows) @ vector
+        return {
+            channel.name: _inserted(evidence[channel.name], rows, scores, channel.size)
+            if channel.kind == "tower"
+            else evidence[channel.name]
+            for channel in self.spec.channels
+        }
 
     def _candidates(
         self,
@@ -229,6 +248,12 @@ def best(scores: NDArray[np.float32], allowed: NDArray[np.bool_], size: int) -> 
     size = min(size, int(allowed.sum()))
     near = np.argpartition(-scores, size - 1)[:size] if size else np.empty(0, np.int64)
     return Evidence.ranked(near.astype(np.int64), scores[near].astype(np.float32))
+
+
+def _inserted(found: Evidence, rows: NDArray[np.int64], scores: NDArray[np.float32], size: int) -> Evidence:
+    """A list with more rows where their scores put them."""
+    both = np.concatenate([found.rows, rows]), np.concatenate([found.scores, scores])
+    return Evidence.ranked(*both).top(size)
 
 
 def merged(evidence: Mapping[str, Evidence], limit: int | None = None) -> NDArray[np.int64]:

@@ -95,3 +95,12 @@ def test_files_bring_back_the_same_counters(tmp_path: Path) -> None:
     assert again.total_newest == counters.total_newest
     np.testing.assert_array_equal(again.shares(ALL), counters.shares(ALL))
     again.add(1, 1, 2 * DAY)  # not memory-mapped read-only: the service counts on
+
+
+def test_a_row_beyond_the_end_reads_as_an_item_without_events() -> None:
+    counters = ItemCounters.empty(3, 2, HALVES)
+    for row, value in ((0, 4.0), (0, 2.0), (2, 5.0)):
+        counters.add(row, 1, DAY, value)
+    beyond, never_met = np.asarray([3, 17]), np.asarray([1, 1])
+    for read in (counters.shares, counters.ages, counters.mean_values):
+        np.testing.assert_array_equal(read(beyond), read(never_met))

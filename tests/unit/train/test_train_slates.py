@@ -8,7 +8,7 @@ import pytest
 from model.config import Task
 from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence
-from model.features.ranking import ArrayItems, candidate_feature_names
+from model.features.ranking import ArrayItems, candidate_feature_names, scaled_values
 from model.features.spec import ChannelSpec, FeatureSpec, TaskSpec
 from model.train.channels import cooccurrence
 from model.train.counting import count
@@ -209,3 +209,31 @@ def test_slates_can_be_taken_and_joined() -> None:
     slates = build([5, 30, 100])
     joined = Slates.concatenate([slates.take(slice(0, 1)), slates.take(np.asarray([1, 2]))])
     np.testing.assert_array_equal(joined.features, slates.features)
+
+
+def test_a_newcomer_is_what_the_ranker_would_read_of_an_item_put_at_run_time() -> None:
+    content = RNG.normal(size=(ITEMS, 4)).astype(np.float32)
+    both = ArrayItems(np.concatenate([VECTORS, content]), np.zeros((2 * ITEMS, 1), np.int32))
+    tables = {"cooccurrence": cooccurrence(LOG.take(slice(0, 60)).by_user(USERS), ITEMS)}
+    counters = count(SPEC, ITEMS, LOG.take(slice(0, 60)))
+    known = Knowledge(tables, counters, LOG, both, np.ones(ITEMS, bool))
+    moments, user = Moments(SPEC, LOG, USERS), np.ones((1, 4), np.float32)
+    context, profile = np.zeros((len(LOG), 1), np.int64), np.zeros((USERS, 1), np.int32)
+    builder = SlateBuilder(SPEC, moments, context, profile, Draw(4, 3, newcomers=1.0))
+    slates = builder.build(np.asarray([30]), user, known, np.random.default_rng(0))
+    rows = slates.candidates[0, slates.role[0] != EMPTY]
+    assert (rows >= ITEMS).all()
+    assert rows[0] == ITEMS + LOG.item[30]
+    found = dict(zip(candidate_feature_names(SPEC), slates.features[0, : len(rows)].T, strict=True))
+    np.testing.assert_allclose(found["tower:score"], content[rows - ITEMS].sum(1), rtol=1e-5)
+    assert (found["cooccurrence:score"] == 0).all()
+    assert (found["cooccurrence:rank"] == 0).all()
+    assert (found["cross:seen"] == 0).all()
+    counters.grow(2 * ITEMS)
+    np.testing.assert_allclose(found["item:value"], scaled_values(SPEC, counters.mean_values(rows)), rtol=1e-6)
+    best = np.argmax(found["tower:score"])
+    assert found["tower:rank"][best] == found["tower:rank"].max() > 0
+
+
+def test_without_newcomers_every_candidate_is_the_item_it_was() -> None:
+    assert (build([20, 50, 70], draw=Draw(4, 3, newcomers=0.0)).candidates < ITEMS).all()
