@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from model.bundle import Bundle, BundleWriter, DatasetInfo, Manifest, Parity, open_bundle, version_name
 from model.bundle import TextEncoder as EncoderInfo
-from model.config import Recipe, parse_changes
+from model.config import Recipe, Training, parse_changes
 from model.data.checks import refuse_failures, run_checks
 from model.data.loading import load
 from model.data.log import TRAIN, VALID, Dataset
-from model.errors import BundleError, DataError
+from model.errors import BundleError, DataError, TrainingError
 from model.export.onnx import export_graphs
 from model.export.parity import prove, prove_text
 from model.export.text import export_text_encoder
@@ -36,6 +36,7 @@ from model.train.report import write_report
 from model.train.system import System, of_bundle, of_fitted
 from model.train.texts import cached_vectors, catalogue_texts, graph_encoder
 from model.train.threads import choose_threads
+from model.train.weighting import make_weighting
 
 log = logging.getLogger(__name__)
 THREADS = 2  # at most: more pays little on nets of this size
@@ -76,6 +77,7 @@ def asked_recipe(arguments: argparse.Namespace) -> Recipe:
 
 def train(recipe: Recipe, data_dir: Path | None, out: Path, runs: Path = Path("runs")) -> Path:
     """Learn a recipe and leave a sealed bundle in `out`; its path. Raises PolyrankError where any step refuses."""
+    refuse_untrained(recipe.training)
     log.info("threads: %d", choose_threads(THREADS))
     dataset = load(recipe, data_dir)
     refuse_failures(run_checks(recipe, dataset))
@@ -86,6 +88,13 @@ def train(recipe: Recipe, data_dir: Path | None, out: Path, runs: Path = Path("r
         return _trained(recipe, dataset, record, out / version, created)
     finally:
         record.close()
+
+
+def refuse_untrained(settings: Training) -> None:
+    """Raise TrainingError for a setting that a recipe may hold and training does not carry out, before any work."""
+    make_weighting(settings.weighting, [1.0])
+    if settings.encoder_mode != "frozen":
+        raise TrainingError("training.encoder_mode", settings.encoder_mode, "use frozen; the encoder is not tuned yet")
 
 
 def free_version(out: Path, version: str) -> str:
