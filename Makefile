@@ -13,10 +13,12 @@ export TOKENIZERS_PARALLELISM := false
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-# What runs and trains; `demo` and `serve` need no more. Byte code is compiled on first import, not while installing.
+# What runs and trains; `demo` and `serve` need no more. Compiling all byte code would take a minute; what is imported is
+# compiled here, once, even where the environment keeps Python from writing any, since every start would pay for it.
 $(VENV)/.run: pyproject.toml constraints/all.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --no-compile --editable '.[serve,train]'
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import app.worker, app.serve, app.state.embedded, app.batch.recommend, model.job'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run
