@@ -55,12 +55,15 @@ def _side_tasks(recipe: "Recipe") -> None:
         "graph_links": ("graph", recipe.graph),
         "item_attributes": ("items", recipe.items),
         "user_profile": ("users", recipe.users),
-        "scene": ("scenes", recipe.scenes or None),
     }
     for task in recipe.side_tasks:
         table, found = needs.get(task.kind, ("", task))
         if found is None:
             raise Conflict(f"tasks.{task.name}", task.kind, f"such a task needs the table [{table}]; add it")
+        if task.kind == "scene" and not recipe.context_names:
+            raise Conflict(
+                f"tasks.{task.name}", task.kind, "it tells context columns; name some in [interactions] context"
+            )
         entities = recipe.items if task.kind == "item_attributes" else recipe.users
         _among(f"tasks.{task.name}.attributes", task.attributes, entities.attributes if entities else ())
 

@@ -119,14 +119,18 @@ def links(true: Tensor, false: Tensor) -> Tensor:
     return (torch.cat([true.unsqueeze(-1), false], dim=-1).logsumexp(-1) - true).mean()
 
 
-def attributes(logits: Tensor, ids: Tensor) -> Tensor:
+def attributes(logits: Tensor, ids: Tensor, among: Tensor | None = None) -> Tensor:
     """Cross-entropy of every attribute value: logits [n, V], the values that hold as ids int64 [n, A], 0-padded.
 
-    Rows without any value are unlabelled, and id 0 is no value.
+    Rows without any value are unlabelled, and id 0 is no value; `among` bool [V]: only these ids are asked about.
     """
+    if among is not None:
+        ids = torch.where(among[ids], ids, 0)
     truth = torch.zeros_like(logits).scatter(1, ids, 1.0)
     weight = (ids > 0).any(-1, keepdim=True).to(logits.dtype).expand_as(logits).clone()
     weight[:, 0] = 0.0
+    if among is not None:
+        weight = weight * among
     return weighted_mean(F.binary_cross_entropy_with_logits(logits, truth, reduction="none"), weight)
 
 

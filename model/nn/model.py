@@ -83,6 +83,10 @@ class MultiTaskModel(nn.Module):
         """User vectors [B, L+1, D] before the first event and after each; context may be [B, L+1, X]."""
         return self.user_tower.forward_all(*(inputs[name] for name in (*HISTORY, *WHO)))
 
+    def user_vectors_around(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """What fills the place of each event, [B, L, D], by all others before and after it; inputs as above."""
+        return self.user_tower.forward_around(*(inputs[name] for name in (*HISTORY, *WHO)))
+
     def rank_raw(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Raw readings [B, C, T] for `losses.task_losses`; inputs as of ranker.onnx."""
         return self.ranker.raw(**inputs)

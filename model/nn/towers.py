@@ -99,6 +99,22 @@ class UserTower(nn.Module):
         events = (history_vectors, history_types, history_values, history_gaps)
         return self._predict(*events, profile, context, newest_only=False)
 
+    def forward_around(
+        self,
+        history_vectors: Tensor,
+        history_types: Tensor,
+        history_values: Tensor,
+        history_gaps: Tensor,
+        profile: Tensor,
+        context: Tensor,
+    ) -> Tensor:
+        """Vectors [B, L, D] whose place i has read the events on both sides of event i, and i too unless its type is 0.
+
+        Shapes as in `forward_all`; for filling in what was hidden, never for prediction.
+        """
+        events = (history_vectors, history_types, history_values, history_gaps)
+        return self._predict(*events, profile, context, newest_only=False, causal=False)[:, :-1]
+
     def _predict(
         self,
         vectors: Tensor,
@@ -108,11 +124,12 @@ class UserTower(nn.Module):
         profile: Tensor,
         context: Tensor,
         newest_only: bool,
+        causal: bool = True,
     ) -> Tensor:
         real = (types > 0) if self.sequence else torch.zeros_like(types, dtype=torch.bool)
         events = torch.where(real.unsqueeze(-1), self.events(vectors, types, values, gaps), self.begin)
         x = self.drop(torch.cat([self.begin.expand(events.shape[0], 1, -1), events], dim=1) * self.scale)
-        hidden = ~visible(real)
+        hidden = ~visible(real, causal)
         for block in self.blocks[:-1]:
             x = block(x, hidden, newest_only=False)
         state = self.norm(self.blocks[-1](x, hidden, newest_only=newest_only))
@@ -161,15 +178,17 @@ class Block(nn.Module):
 
     def _bias(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Bias [H, queries, keys] of each head by distance; place 0 is the begin token, as far as it may be."""
-        distance = (queries[:, None] - keys).clamp(0, self.reach - 1)
+        distance = (queries[:, None] - keys).abs().clamp(max=self.reach - 1)
         bias: Tensor = self.distance(torch.where(keys == 0, self.reach, distance))
         return bias.permute(2, 0, 1)
 
 
-def visible(real: Tensor) -> Tensor:
-    """Which place may read which, bool [B, L+1, L+1]: the begin token, and real events up to itself; real [B, L]."""
+def visible(real: Tensor, causal: bool = True) -> Tensor:
+    """Which place may read which, bool [B, L+1, L+1]: the begin token, and real events (up to itself); real [B, L]."""
     places = torch.arange(real.shape[1] + 1, device=real.device)
     begin = places == 0
     known = torch.cat([torch.ones_like(real[:, :1]), real], dim=1)
-    causal = (places <= places[:, None]) | begin
-    return causal & known.unsqueeze(1)
+    if not causal:
+        return known.unsqueeze(1).expand(-1, len(places), -1)
+    earlier = (places <= places[:, None]) | begin
+    return earlier & known.unsqueeze(1)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ from tqdm import tqdm
 from model.config import Training
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
-from model.train.batches import gathered, history_inputs, item_vectors, user_vectors
+from model.train.batches import item_vectors, user_vectors
 from model.train.loop import Schedule, Stopper, batch_size, check_loss
 from model.train.metrics import MISSED, ndcg
 from model.train.moments import PAD, Moments
+from model.train.passage import Passage
 from model.train.side import SideLosses
 
 FULL_SOFTMAX_ITEMS = 30_000
@@ -117,7 +118,8 @@ def _epoch(
     total, steps = 0.0, 0
     for step in _batches(windows_of(data, model.spec.history_length, generator), settings.batch, generator):
         optimiser.zero_grad(set_to_none=True)
-        loss = tower_loss(model, data, settings, step, generator) + side.loss(model, data.features, generator)
+        passage = passage_of(model, data, settings, step, generator)
+        loss = tower_loss(model, passage) + side.loss(model, data.features, passage, generator)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         schedule.step()
@@ -135,24 +137,25 @@ def _batches(windows: Step, size: int, generator: np.random.Generator) -> Iterat
             yield Step(windows.users[parts[place]], windows.ends[parts[place]])
 
 
-def tower_loss(
+def passage_of(
     model: MultiTaskModel, data: TowerData, settings: Training, step: Step, generator: np.random.Generator
-) -> Tensor:
-    """Cross-entropy of each event in the windows given those before it."""
+) -> Passage:
+    """The windows of a step with their items' vectors; some ids and some gaps are hidden."""
     length = min(model.spec.history_length, int(step.ends.max()))
     windows = data.moments.windows_at(step.users, step.ends, np.full(len(step.users), np.nan), length)
     pool, places = _pool(windows.rows, data.features, settings.negatives, generator)
     hidden = torch.from_numpy(generator.random(len(pool)) < settings.item_dropout)
     vectors = model.item_vectors(data.features.items(pool), hidden)
     windows.gaps[generator.random(windows.gaps.shape) < GAP_DROPOUT] = 0
-    inputs = history_inputs(windows, vectors) | {"history_vectors": gathered(vectors, places)}
-    predicted = model.user_vectors_all(inputs | _moment_inputs(data, step, length))[:, :-1]
-    wanted = torch.from_numpy(places != PAD)
-    targets = torch.from_numpy(places)[wanted]
-    logits = predicted[wanted] @ vectors.T
-    if len(pool) < len(data.features):
-        logits = logits - _log_q(data, pool, settings.negatives)
-    return torch.nn.functional.cross_entropy(logits, targets)
+    whole = len(pool) == len(data.features)
+    log_q = None if whole else _log_q(data, pool, settings.negatives)
+    profile, context = _moment_inputs(data, step, length)
+    return Passage(step.users, replace(windows, rows=places), profile, context, vectors, log_q)
+
+
+def tower_loss(model: MultiTaskModel, passage: Passage) -> Tensor:
+    """Cross-entropy of each event in the windows given those before it."""
+    return passage.next_item(model.user_vectors_all(passage.inputs())[:, :-1], passage.real())
 
 
 def _pool(
@@ -173,13 +176,13 @@ def _log_q(data: TowerData, pool: NDArray[np.int64], negatives: int) -> Tensor:
     return torch.from_numpy(np.log(share[pool] / share.sum())).float()
 
 
-def _moment_inputs(data: TowerData, step: Step, length: int) -> dict[str, Tensor]:
+def _moment_inputs(data: TowerData, step: Step, length: int) -> tuple[Tensor, Tensor]:
     """Profile [B, P], and the context [B, L+1, X] in which each event happened (none known after the last)."""
     source, real = data.moments.sources(step.users, step.ends, length)
     context = np.where(real[..., None], data.context[source], 0)
     context = np.concatenate([context, np.zeros_like(context[:, :1])], axis=1)
     profile = torch.from_numpy(data.features.profile[step.users]).long()
-    return {"profile": profile, "context": torch.from_numpy(context)}
+    return profile, torch.from_numpy(context)
 
 
 def tower_ranks(model: MultiTaskModel, data: TowerData, rows: NDArray[np.int64]) -> NDArray[np.int64]:

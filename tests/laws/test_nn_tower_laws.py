@@ -50,6 +50,18 @@ def test_an_empty_history_is_one_prediction_however_it_is_padded(length: int) ->
     check_close(model.user_vectors(history(inputs, slice(0, 1)) | one), everywhere[:, 0])
 
 
+def test_what_fills_a_place_reads_both_sides_and_not_what_is_hidden() -> None:
+    inputs = inputs_of("user_tower", L=6)
+    inputs["history_types"][:, 3] = 0
+    filled = model.user_vectors_around(inputs).detach()
+    assert filled.shape == (2, 6, model.spec.dim)
+    for place, same in ((3, True), (1, False), (5, False)):
+        changed = dict(inputs) | {"history_vectors": inputs["history_vectors"].clone()}
+        changed["history_vectors"][:, place] *= -1.0
+        moved = (model.user_vectors_around(changed).detach() - filled)[:, 3].abs().max()
+        assert (float(moved) == 0.0) == same
+
+
 def test_no_prediction_knows_a_later_event() -> None:
     inputs = inputs_of("user_tower", L=6)
     changed = dict(inputs) | {"history_vectors": inputs["history_vectors"].clone()}

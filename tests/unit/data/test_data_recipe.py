@@ -27,7 +27,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"tasks": [{**TASK, "kind": "regression", "horizon": 5}]}, "horizon belongs to binary tasks"),
     ({"tasks": [{"name": "g", "kind": "self_supervision"}]}, "add a pair task"),
     ({"tasks": [TASK, {"name": "g", "kind": "graph_links"}]}, r"tasks.g: found 'graph_links'; .* table \[graph\]"),
-    ({"tasks": [TASK, {"name": "g", "kind": "scene"}]}, r"tasks.g: found 'scene'; .* table \[scenes\]"),
+    ({"tasks": [TASK, {"name": "g", "kind": "scene"}]}, r"tasks.g: found 'scene'; it tells context columns; name some"),
     ({"serving": {"blend": {"like": 1}}}, r"serving.blend: found \['like'\]; use some of interest"),
     ({"serving": {"seen": ["buy"]}}, r"serving.seen: found \['buy'\]; use some of view"),
     ({"interactions": {**EVENTS, "timestamp": None}}, "a split by time needs its timestamp"),
