@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test check lint fix serve bench-quality image
+.PHONY: help demo test check lint fix serve bench-serving bench-quality image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -49,6 +49,9 @@ serve: $(VENV)/.run ## serve bundles/current on 127.0.0.1:8000
 
 bench-quality: $(VENV)/.run ## quality against the field, from POLYRANK_QUALITY_DIR and POLYRANK_DATA_DIR
 	$(BIN)/python bench/quality/run.py
+
+bench-serving: $(VENV)/.run ## how fast it answers, with 100,000 and 1,000,000 items (SERVING=--quick: a small one); needs wrk
+	$(BIN)/python -m bench.serving.run $(SERVING)
 
 image: ## images polyrank:serve and polyrank:train (BUILDER='buildah bud' where there is no Docker)
 	$(BUILDER) --target serve --tag polyrank:serve .

@@ -109,14 +109,14 @@ class Recommender:
 
     def _leave(self, request: RecommendRequest, user: UserInput, ranked: Ranked, answer: Answer) -> None:
         """Hand over what is to be written: the impressions, and the user vector when it is new."""
-        self._aside.note(_shown(request, answer))
+        self._aside.note(shown(request, answer))
         vector, key = ranked.vector, request.user_key
         if vector is not None and vector.keep and key is not None:
             data = vector.values.astype("<f4").tobytes()
             self._aside.keep(NewVector(key, data, vector.stamp, user.state.version))
 
 
-def _shown(request: RecommendRequest, answer: Answer) -> Shown:
+def shown(request: RecommendRequest, answer: Answer) -> Shown:
     """The impressions of an answer as the stream keeps them."""
     anonymous = request.user_id is None
     return Shown(
