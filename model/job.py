@@ -1,32 +1,25 @@
 """`polyrank train` and `polyrank evaluate`: from a recipe to a sealed bundle, and from a bundle to its figures."""
 
 import argparse
-import json
 import logging
 import secrets
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from model.bundle import Bundle, BundleWriter, DatasetInfo, Manifest, Parity, open_bundle, version_name
-from model.bundle import TextEncoder as EncoderInfo
 from model.config import Recipe, Training, parse_changes
 from model.data.checks import refuse_failures, run_checks
 from model.data.loading import load
 from model.data.log import TRAIN, VALID, Dataset
-from model.errors import BundleError, DataError, TrainingError
+from model.encoding import Encoder, run_encoder
+from model.errors import BundleError, DataError
 from model.export.onnx import export_graphs
-from model.export.parity import prove, prove_text
-from model.export.text import export_text_encoder
-from model.nn.encoder import TextEncoder
+from model.export.parity import prove
 from model.train.evaluate import Evaluation, evaluate, table
 from model.train.fit import Fitted, fit
 from model.train.package import write_package
@@ -34,31 +27,13 @@ from model.train.plan import is_temporal
 from model.train.record import Record
 from model.train.report import write_report
 from model.train.system import System, of_bundle, of_fitted
-from model.train.texts import cached_vectors, catalogue_texts, graph_encoder
+from model.train.texts import catalogue_texts
 from model.train.threads import choose_threads
 from model.train.weighting import make_weighting
 
 log = logging.getLogger(__name__)
 THREADS = 2  # at most: more pays little on nets of this size
-CACHE = Path("runs") / ".cache"
 Seal = Callable[[Path], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """The exported text encoder of a run: its folder, what the manifest says of it, the width of its vectors, and how
-    near it stays to the encoder it was made from."""
-
-    folder: Path
-    info: EncoderInfo
-    width: int
-    gate: dict[str, float]
-
-    def vectors(self, dataset: Dataset, fields: tuple[str, ...]) -> NDArray[np.float32]:
-        """Text vectors of the catalogue, float32 [N, width], from the cache where it has them."""
-        encode = graph_encoder(self.folder, self.info.max_tokens, self.width, THREADS)
-        cache = CACHE / "texts" / f"{self.info.digest[:16]}.npz"
-        return cached_vectors(catalogue_texts(fields, dataset), encode, self.width, cache)
 
 
 def train_command(arguments: argparse.Namespace) -> int:
@@ -93,8 +68,6 @@ def train(recipe: Recipe, data_dir: Path | None, out: Path, runs: Path = Path("r
 def refuse_untrained(settings: Training) -> None:
     """Raise TrainingError for a setting that a recipe may hold and training does not carry out, before any work."""
     make_weighting(settings.weighting, [1.0])
-    if settings.encoder_mode != "frozen":
-        raise TrainingError("training.encoder_mode", settings.encoder_mode, "use frozen; the encoder is not tuned yet")
 
 
 def free_version(out: Path, version: str) -> str:
@@ -105,8 +78,9 @@ def free_version(out: Path, version: str) -> str:
 
 def _trained(recipe: Recipe, dataset: Dataset, record: Record, target: Path, created: datetime) -> Path:
     """The stages after the data is known to be sound."""
-    encoder = exported_encoder(recipe)
-    text = encoder.vectors(dataset, recipe.items.text if recipe.items else ())
+    texts = catalogue_texts(recipe.items.text if recipe.items else (), dataset)
+    encoder = run_encoder(recipe, dataset, texts, record)
+    text = encoder.vectors(texts, THREADS)
     record.stage("texts")
     fitted = fit(recipe, dataset, text, record)
     system = of_fitted(fitted)
@@ -120,21 +94,6 @@ def _trained(recipe: Recipe, dataset: Dataset, record: Record, target: Path, cre
     sealer()(target)
     record.stage("seal")
     return target
-
-
-def exported_encoder(recipe: Recipe) -> Encoder:
-    """The recipe's text encoder as its graph, exported once and kept in the cache."""
-    name, max_tokens = recipe.training.encoder, recipe.training.max_tokens
-    place = CACHE / "encoders" / f"{Path(name).name}-{max_tokens}-int8"
-    kept = place / "encoder.json"
-    if not kept.is_file():
-        place.mkdir(parents=True, exist_ok=True)
-        encoder = TextEncoder(name, max_tokens)
-        info = EncoderInfo(**export_text_encoder(encoder, place))
-        made = {"info": info.model_dump(), "width": encoder.width, "gate": prove_text(encoder, place)}
-        kept.write_text(json.dumps(made), encoding="utf-8")
-    said = json.loads(kept.read_text(encoding="utf-8"))
-    return Encoder(place, EncoderInfo(**said["info"]), said["width"], said["gate"])
 
 
 def write_bundle(

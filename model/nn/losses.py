@@ -96,10 +96,15 @@ def sampled_softmax(
     return weighted_mean(losses, torch.ones_like(losses) if weights is None else weights)
 
 
-def info_nce(first: Tensor, second: Tensor, temperature: float = 0.1) -> Tensor:
-    """How well two views [n, D] of the same n things find each other among all others, both ways (Chen et al. 2020)."""
+def info_nce(first: Tensor, second: Tensor, temperature: float = 0.1, related: Tensor | None = None) -> Tensor:
+    """How well two views [n, D] of the same n things find each other among all others, both ways (Chen et al. 2020).
+
+    `related` bool [n, n]: pairs of a first and a second view that are no negatives; those of one thing always count.
+    """
     scores = F.normalize(first, dim=-1) @ F.normalize(second, dim=-1).T / temperature
     places = torch.arange(len(first), device=first.device)
+    if related is not None:
+        scores = scores.masked_fill(related & (places != places.unsqueeze(-1)), -torch.inf)
     return (F.cross_entropy(scores, places) + F.cross_entropy(scores.T, places)) / 2
 
 

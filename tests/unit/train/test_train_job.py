@@ -206,8 +206,6 @@ def test_the_command_line_chooses_profile_seed_and_settings(made: Made) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
-        ("encoder_mode", "lora", r"training\.encoder_mode: found 'lora'; use frozen"),
-        ("encoder_mode", "full", r"training\.encoder_mode: found 'full'; use frozen"),
         ("weighting", "pcgrad", r"training\.weighting: found 'pcgrad'; use one of fixed, uncertainty, dwa"),
     ],
 )
