@@ -51,8 +51,10 @@ class ItemEncoder:
         width = self._bundle.spec.text_dim
         if not any(texts) or not self._bundle.has("text_encoder.onnx"):
             return np.zeros((len(texts), width), np.float32)
-        session = self._bundle.session("text_encoder", self._threads, self._device)
-        return text_vectors(session, self._tokenizer, texts, width)
+        session, lexicon = self._bundle.session("text_encoder", self._threads, self._device), self._bundle.lexicon
+        if lexicon is None:
+            return text_vectors(session, self._tokenizer, texts, width)
+        return lexicon.beside(text_vectors(session, self._tokenizer, texts, width - lexicon.width), texts)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:

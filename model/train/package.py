@@ -10,6 +10,8 @@ from model.config import Recipe
 from model.data.log import Dataset, Log
 from model.data.scenes import scene_rules
 from model.features.graph import FOLDER
+from model.features.lexical import FOLDER as LEXICON
+from model.features.lexical import Lexicon
 from model.features.records import ItemRecord, UserRecord
 from model.train.fit import Fitted
 from model.train.shared import item_facts
@@ -17,13 +19,17 @@ from model.train.shared import item_facts
 POPULAR, BY_CONTEXT, CONTEXT_VALUES = 500, 100, 50  # longest fallback lists, and values a context column has lists for
 
 
-def write_package(writer: BundleWriter, recipe: Recipe, dataset: Dataset, fitted: Fitted) -> None:
-    """Write ids, item and user features, channel tables, counters and fallbacks."""
+def write_package(
+    writer: BundleWriter, recipe: Recipe, dataset: Dataset, fitted: Fitted, lexicon: Lexicon | None = None
+) -> None:
+    """Write ids, the lexical half of texts, item and user features, channel tables, counters and fallbacks."""
     writer.ids(list(dataset.items.names), list(dataset.users.names))
     write_items(writer, dataset, fitted)
     write_users(writer, dataset, fitted)
     for name, neighbours in fitted.tables.items():
         writer.neighbours(name, neighbours)
+    if lexicon is not None:
+        lexicon.save(writer.path / LEXICON)
     writer.counters(fitted.counters)
     if dataset.graph is not None:
         item_facts(dataset.graph).save(writer.path / FOLDER)

@@ -138,6 +138,7 @@ def world(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     changes: dict[str, JsonValue] = {
         "training.encoder": str(folder),
         "training.encoder_steps": 25,
+        "training.lexical_dim": 0,
         "training.encoder_rate": 0.005,
         "training.max_tokens": 24,
     }

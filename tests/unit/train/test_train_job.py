@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from index.encode import ItemEncoder
 from model import job
 from model.bundle import Bundle, open_bundle
 from model.config import Recipe
@@ -142,6 +143,14 @@ def test_items_without_events_have_no_id_but_a_vector(made: Made) -> None:
         row = made.bundle.items.row(item)
         assert ids[row] == 0
         assert np.abs(vectors[row]).sum() > 0
+
+
+def test_the_catalogues_texts_are_those_of_items_put_at_run_time(made: Made) -> None:
+    bundle = made.bundle
+    assert bundle.lexicon is not None
+    found = ItemEncoder(bundle).texts([bundle.item_record(row) for row in range(len(bundle.items))])
+    np.testing.assert_array_equal(found.astype(np.float16), bundle.array("item_features/text.npy"))
+    assert found[:, -bundle.lexicon.width :].any(1).all()
 
 
 def test_fallbacks_are_popular_by_context_and_by_scene(made: Made) -> None:
