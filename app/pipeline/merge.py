@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ class Candidates:
 
     def channels(self, place: int) -> tuple[str, ...]:
         """Names of the channels that offered one candidate."""
-        return tuple(name for name, yes in zip(self.names, self.offered[place].tolist(), strict=True) if yes)
+        return tuple(compress(self.names, self.offered[place].tolist()))
 
 
 def merge(offers: Mapping[str, Evidence], quotas: Mapping[str, int], limit: int) -> Candidates:
@@ -33,12 +34,14 @@ def merge(offers: Mapping[str, Evidence], quotas: Mapping[str, int], limit: int)
     """
     lists = [(one.top(quotas.get(name, len(one))), quotas.get(name, len(one))) for name, one in offers.items()]
     rows, owner, places = _entries(lists)
-    unique, inverse = np.unique(rows, return_inverse=True)
+    order = np.argsort(rows)
+    rows = rows[order]
+    new = np.append(True, rows[1:] != rows[:-1])[: len(rows)]  # where another row begins
+    unique = rows[new]
     offered = np.zeros((len(unique), len(offers)), np.bool_)
-    offered[inverse, owner] = True
+    offered[np.cumsum(new) - 1, owner[order]] = True
     if len(unique) > limit:
-        first = np.full(len(unique), np.inf)
-        np.minimum.at(first, inverse, places)
+        first = np.minimum.reduceat(places[order], np.flatnonzero(new))
         kept = np.sort(np.argsort(first, kind="stable")[:limit])
         unique, offered = unique[kept], offered[kept]
     return Candidates(unique, offered, tuple(offers))

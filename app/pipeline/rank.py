@@ -41,5 +41,8 @@ class Networks:
 
     def calibrated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Each task's probability or value, float32 [C, T], from what the ranker says [C, T]."""
-        columns = zip(logits.T, self._calibration, strict=True)
-        return np.stack([column if one is None else one.apply(column) for column, one in columns], axis=1)
+        made = logits.copy()
+        for place, one in enumerate(self._calibration):
+            if one is not None:
+                made[:, place] = one.apply(logits[:, place])
+        return made

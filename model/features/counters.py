@@ -7,7 +7,7 @@ decayed, so the result does not depend on the order of arrival. The last window 
 clock, and it is evaluated at the newest event's time, where nothing underflows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ class ItemCounters:
     value_count: NDArray[np.float64]
     total: NDArray[np.float64]
     total_newest: float = -np.inf
+    _values: tuple[float, float] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def empty(cls, items: int, event_types: int, half_lives: tuple[float, ...]) -> "ItemCounters":
@@ -79,28 +80,37 @@ class ItemCounters:
         if not np.isnan(value):
             self.value_sum[row] += value
             self.value_count[row] += 1
+            if self._values is not None:
+                self._values = self._values[0] + value, self._values[1] + 1
 
     def shares(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """log of (smoothed share of the total × number of items), float32 [len(rows), E · W]; 0 for an average item."""
         rows, met = self._met(rows)
-        counts = self.counts[rows] * _fade(self.total_newest, self.newest[rows], self.half_lives)[:, None, :]
-        counts *= met[:, None, None]
+        counts = self.counts.take(rows, axis=0)
+        counts *= (_fade(self.total_newest, self.newest.take(rows), self.half_lives) * met[:, None])[:, None, :]
         ratio = (counts + PRIOR_COUNT) / (self.total / max(len(self), 1) + PRIOR_COUNT)
-        return np.log(ratio).reshape(len(rows), self.total.size).astype(np.float32)
+        return np.log(ratio.astype(np.float32)).reshape(len(rows), self.total.size)
 
     def ages(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """log(1 + hours from an item's first event to the newest event of all) / 10, float32 [len(rows)]; 0 if none."""
         rows, met = self._met(rows)
-        age = np.where(met & np.isfinite(self.first[rows]), self.total_newest - self.first[rows], 0.0)
+        first = self.first.take(rows)
+        age = np.where(met & np.isfinite(first), self.total_newest - first, 0.0)
         return (np.log1p(np.maximum(age, 0.0) / 3600) / 10).astype(np.float32)
 
     def mean_values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Smoothed mean event value of each item, float32 [len(rows)]; NaN when the log has no values at all."""
-        count = self.value_count.sum()
-        prior = self.value_sum.sum() / count if count else np.nan
+        total, count = self._all_values()
+        prior = total / count if count else np.nan
         rows, met = self._met(rows)
-        means = (self.value_sum[rows] * met + PRIOR_EVENTS * prior) / (self.value_count[rows] * met + PRIOR_EVENTS)
-        return means.astype(np.float32)
+        sums, counts = self.value_sum.take(rows) * met, self.value_count.take(rows) * met
+        return ((sums + PRIOR_EVENTS * prior) / (counts + PRIOR_EVENTS)).astype(np.float32)
+
+    def _all_values(self) -> tuple[float, float]:
+        """Sum and number of all event values: added up once: the catalogue is too long for every request."""
+        if self._values is None:
+            self._values = float(self.value_sum.sum()), float(self.value_count.sum())
+        return self._values
 
     def _met(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Rows that can be read, and which of those asked for are here; one beyond the end has had no event."""

@@ -68,9 +68,16 @@ def user_tower_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable) -> In
 
 def neighbour_evidence(table: Neighbours, channel: ChannelSpec, history: History) -> Evidence:
     """What an item-to-item channel offers: neighbours of its newest events, weighted decay^age, unfiltered."""
+    return Evidence.ranked(*neighbours_reached(table, channel, history))
+
+
+def neighbours_reached(
+    table: Neighbours, channel: ChannelSpec, history: History
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Rows and scores of `neighbour_evidence` in no particular order, for callers that filter before they rank."""
     recent = history.last(channel.depth)
     ages = np.arange(len(recent))[::-1]
-    return table.evidence(recent.rows, (channel.decay**ages).astype(np.float32))
+    return table.reached(recent.rows, (channel.decay**ages).astype(np.float32))
 
 
 def ranker_inputs(
@@ -135,21 +142,28 @@ def channel_columns(
 ) -> list[NDArray[np.float32]]:
     """Score and rank column [C, 1] of each channel; the tower's score is exact for every candidate (`dots`)."""
     columns: list[NDArray[np.float32]] = []
+    rows, places = _ascending(candidates)
     for channel in channels:
-        scores, ranks = _looked_up(candidates, evidence.get(channel.name, Evidence.empty()))
-        columns += [dots if channel.kind == "tower" else np.log1p(scores), ranks]
-    return [column[:, None].astype(np.float32) for column in columns]
+        scores, ranks = _looked_up(rows, evidence.get(channel.name, Evidence.empty()))
+        columns += [dots if channel.kind == "tower" else np.log1p(scores)[places], ranks[places]]
+    return [column[:, None].astype(np.float32, copy=False) for column in columns]
+
+
+def _ascending(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | slice]:
+    """The distinct rows, ascending, and where each row stands among them; merged candidates are so already."""
+    return (rows, slice(None)) if (rows[1:] > rows[:-1]).all() else np.unique(rows, return_inverse=True)
 
 
 def _looked_up(candidates: NDArray[np.int64], found: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Score and rank reading of candidates in a channel's list, zeros where it does not offer them; each [C]."""
-    if not len(found):
-        return np.zeros(len(candidates), np.float32), np.zeros(len(candidates), np.float32)
-    order = np.argsort(found.rows)
-    places = order[np.minimum(np.searchsorted(found.rows, candidates, sorter=order), len(order) - 1)]
-    hit = found.rows[places] == candidates
-    scores = np.where(hit, found.scores[places], 0.0)
-    return scores.astype(np.float32), np.where(hit, RANK_OFFSET / (RANK_OFFSET + places), 0.0).astype(np.float32)
+    """Score and rank reading of ascending candidates in a channel's list, zeros where it offers none; each [C]."""
+    scores, ranks = np.zeros((2, len(candidates)), np.float32)
+    if len(candidates) and len(found):
+        places = candidates.searchsorted(found.rows)
+        hit = candidates.take(places, mode="clip") == found.rows
+        places, listed = places[hit], np.flatnonzero(hit)
+        scores[places] = found.scores.take(listed)
+        ranks[places] = RANK_OFFSET / (RANK_OFFSET + listed)
+    return scores, ranks
 
 
 def _history_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable, length: int) -> Inputs:
@@ -178,7 +192,8 @@ def _user_ids(moment: Moment) -> Inputs:
 def scaled_values(spec: FeatureSpec, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Event values mapped to [0, 1]; 0.5 where there is none."""
     scaled = (values - spec.value_low) / max(spec.value_high - spec.value_low, 1e-9)
-    return np.where(np.isnan(values), 0.5, np.clip(scaled, 0.0, 1.0)).astype(np.float32)
+    bounded = np.minimum(np.maximum(scaled, 0.0), 1.0)  # np.clip takes three times as long on a few hundred numbers
+    return np.where(np.isnan(values), 0.5, bounded).astype(np.float32)
 
 
 def _crosses(
@@ -192,8 +207,8 @@ def _crosses(
     count[0] = liking[0] = 0
     mine = items.attributes(candidates)
     known = np.maximum(np.count_nonzero(mine, axis=1), 1)
-    overlap = count[mine].sum(1) / known / max(len(recent), 1)
-    liked = (liking / (count + 1))[mine].sum(1) / known
+    overlap = count.take(mine).sum(1) / known / max(len(recent), 1)
+    liked = (liking / (count + 1)).take(mine).sum(1) / known
     seen = (candidates[:, None] == recent.rows).any(1)  # a history is short: this beats np.isin
     last = (candidates == recent.rows[-1]) if len(recent) else np.zeros(len(candidates))
     return [column.astype(np.float32)[:, None] for column in (overlap, liked, seen, last)]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from app.pipeline.channels.base import ChannelRequest
 from index.search import best
+from index.view import View
 from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence
 
@@ -22,6 +23,7 @@ class Freshness:
         newest = known[np.argsort(-counters.first[known], kind="stable")][:POOL_MOST]
         self._met: list[int] = newest[::-1].tolist()  # oldest first
         self._recent, self._as_of = np.empty(0, np.int64), np.nan
+        self._read: tuple[View, NDArray[np.int64], NDArray[np.float32]] | None = None
 
     def met(self, row: int) -> None:
         """`row` has its first event now."""
@@ -38,6 +40,13 @@ class Freshness:
             self._recent = np.unique(met[self._counters.first[met] >= self._as_of - self._window])
         return self._recent
 
+    def recent_vectors(self, view: View) -> NDArray[np.float32]:
+        """Vectors of `recent`, float32 [n, D]; read again only when items or view have changed."""
+        rows = self.recent()
+        if self._read is None or self._read[0] is not view or self._read[1] is not rows:
+            self._read = view, rows, view.vectors(rows)
+        return self._read[2]
+
     def added(self, size: int) -> NDArray[np.int64]:
         """The newest rows of a catalogue of `size` rows that no bundle knows, ascending, at most POOL_MOST."""
         return np.arange(max(self._items, size - POOL_MOST), size)
@@ -53,13 +62,14 @@ class FreshChannel:
 
     def offer(self, request: ChannelRequest) -> Evidence:
         """Inner products over a few rows; items added at run time have half the list to themselves if they need it."""
-        added = _closest(request, self.freshness.added(len(request.allowed.view)), self.size)
-        recent = _closest(request, self.freshness.recent(), self.size)
+        view, rows = request.allowed.view, self.freshness.added(len(request.allowed.view))
+        added = _closest(request, rows, view.vectors(rows), self.size)
+        recent = _closest(request, self.freshness.recent(), self.freshness.recent_vectors(view), self.size)
         kept = added.top(max(self.size // 2, self.size - len(recent)))
         recent = recent.top(self.size - len(kept))
         return Evidence.ranked(np.concatenate([kept.rows, recent.rows]), np.concatenate([kept.scores, recent.scores]))
 
 
-def _closest(request: ChannelRequest, rows: NDArray[np.int64], size: int) -> Evidence:
-    rows = rows[request.allowed.having(rows)]
-    return best(rows, request.allowed.view.vectors(rows) @ request.vector, size)
+def _closest(request: ChannelRequest, rows: NDArray[np.int64], vectors: NDArray[np.float32], size: int) -> Evidence:
+    good = request.allowed.having(rows)
+    return best(rows[good], (vectors @ request.vector)[good], size)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from app.pipeline.channels.base import ChannelRequest
+from index.search import best
 from model.features.neighbours import Evidence, Neighbours
-from model.features.ranking import neighbour_evidence
+from model.features.ranking import neighbours_reached
 from model.features.spec import ChannelSpec
 
 
@@ -47,6 +48,7 @@ class NeighbourChannel:
         return self.spec.size
 
     def offer(self, request: ChannelRequest) -> Evidence:
-        """The same lookup as in training, then only what is allowed."""
-        found = neighbour_evidence(self.table, self.spec, request.moment.history)
-        return request.allowed.keep(found).top(self.spec.size)
+        """The same lookup as in training, then the best of what is allowed."""
+        rows, scores = neighbours_reached(self.table, self.spec, request.moment.history)
+        good = request.allowed.having(rows)
+        return best(rows[good], scores[good], self.spec.size)

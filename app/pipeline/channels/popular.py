@@ -16,6 +16,7 @@ from model.features.ranking import RANK_OFFSET
 from model.ids import NO_ROW
 
 REFRESH_S = 0.2  # how stale the order may be: the stream is followed within a second
+CONTEXTS_MOST = 256  # combinations of context values whose order is kept until the pool changes
 LIVE_MOST = 2_000  # rows met in the stream that are kept beside the bundle's lists
 
 
@@ -44,6 +45,7 @@ class Popularity:
         self._live: dict[int, None] = {}
         self._dirty, self._made = False, clock()
         self._pool = self._ranked()
+        self._made_for: dict[tuple[tuple[str, str], ...], tuple[Evidence, Evidence]] = {}  # pool, and as of a context
 
     def touch(self, row: int) -> None:
         """The counters of `row` have changed."""
@@ -56,14 +58,15 @@ class Popularity:
     def evidence(self, context: Mapping[str, str]) -> Evidence:
         """The whole pool in this context, in order of row: callers filter it, then cut it."""
         self._refresh()
-        pool = self._pool
-        lists = [found for one in context.items() if (found := self._lists.get(one)) is not None]
-        if not lists:
-            return pool
-        scores = pool.scores.copy()
-        for rows in lists:
-            scores[np.searchsorted(pool.rows, rows)] += RANK_OFFSET / (RANK_OFFSET + np.arange(len(rows)))
-        return Evidence(pool.rows, scores)
+        key = tuple(one for one in context.items() if one in self._lists)
+        pool, kept = self._pool, self._made_for.get(key)
+        if kept is not None and kept[0] is pool:
+            return kept[1]
+        if len(self._made_for) >= CONTEXTS_MOST:
+            self._made_for.clear()
+        made = _moved(pool, [self._lists[one] for one in key])
+        self._made_for[key] = pool, made  # with its pool, since two threads may ask while the pool changes
+        return made
 
     def _refresh(self) -> None:
         if self._dirty and self._clock() - self._made >= REFRESH_S:
@@ -86,6 +89,16 @@ class PopularChannel:
         """The most popular allowed items of the pool."""
         pool = request.allowed.keep(self.popularity.evidence(request.context))
         return best(pool.rows, pool.scores, self.size)
+
+
+def _moved(pool: Evidence, lists: Sequence[NDArray[np.int64]]) -> Evidence:
+    """The pool with the items of some contexts' lists moved up."""
+    if not lists:
+        return pool
+    scores = pool.scores.copy()
+    for rows in lists:
+        scores[np.searchsorted(pool.rows, rows)] += RANK_OFFSET / (RANK_OFFSET + np.arange(len(rows)))
+    return Evidence(pool.rows, scores)
 
 
 def _known(row_of: Callable[[str], int], item_ids: Sequence[str]) -> NDArray[np.int64]:

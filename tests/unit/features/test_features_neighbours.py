@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model.events import History
+from model.features import neighbours
 from model.features.neighbours import Evidence, Neighbours
 from model.features.ranking import neighbour_evidence
 from model.features.spec import ChannelSpec
@@ -14,9 +16,9 @@ from model.features.spec import ChannelSpec
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.floats(0.125, 8, width=32)), max_size=40)
 
 
-def table(found: list[tuple[int, int, float]], keep: int = 100) -> Neighbours:
+def table(found: list[tuple[int, int, float]], keep: int = 100, size: int = 6) -> Neighbours:
     columns = np.asarray(found, float).reshape(-1, 3)
-    return Neighbours.build(columns[:, 0].astype(np.int64), columns[:, 1].astype(np.int64), columns[:, 2], 6, keep)
+    return Neighbours.build(columns[:, 0].astype(np.int64), columns[:, 1].astype(np.int64), columns[:, 2], size, keep)
 
 
 @given(pairs, st.lists(st.integers(0, 8), max_size=6))
@@ -69,3 +71,16 @@ def test_files_bring_back_the_same_table(tmp_path: Path) -> None:
     again = Neighbours.open(tmp_path / "neighbours" / "cooccurrence")
     assert again.of(1).rows.tolist() == [4]
     assert len(again) == 6
+
+
+def test_a_large_catalogue_adds_up_as_a_small_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    pairs = [(int(a), int(b), float(w)) for a, b, w in zip(*generator.integers(1, 30, (3, 400)), strict=True)]
+    near, rows = table(pairs, size=30), generator.integers(0, 30, 50)
+    factors = generator.random(50).astype(np.float32)
+    small = near.evidence(rows, factors)
+    monkeypatch.setattr(neighbours, "DENSE_ITEMS", 0)
+    large = near.evidence(rows, factors)
+    assert len(np.unique(large.rows)) == len(large)
+    assert large.rows.tolist() == small.rows.tolist()
+    assert large.scores.tolist() == small.scores.tolist()
