@@ -35,17 +35,17 @@ def build_spec(
     `channels` default to those of `default_channels`; `parts` are the parts of the log that vocabularies come from
     (train; train and valid when a model is fitted again on both).
     """
-    training, log = recipe.training, dataset.log.part(*parts)
+    training, log, asked = recipe.training, dataset.log.part(*parts), dataset.impressions.part(*parts)
     attributes = _attributes(recipe.items, dataset.item_records, np.unique(log.item), training.max_values)
     profile = _attributes(recipe.users, dataset.user_records, np.unique(log.user), training.max_values)
     low, high = _value_range(log)
     return FeatureSpec(
         event_types=dataset.event_types,
-        tasks=_tasks(recipe, log),
+        tasks=_tasks(recipe, np.concatenate([log.labels, asked.labels])),
         text_fields=recipe.items.text if recipe.items else (),
         attributes=attributes,
         profile=profile,
-        context=_context(dataset, log, training.max_values),
+        context=_context(dataset, np.concatenate([log.context, asked.context]), training.max_values),
         dim=training.dim,
         text_dim=text_dim,
         graph_dim=training.graph_dim,
@@ -131,11 +131,11 @@ def _count(value: Values) -> int:
     return 0 if value is None else len(value) if isinstance(value, tuple) else 1
 
 
-def _context(dataset: Dataset, log: Log, most: int) -> tuple[ContextSpec, ...]:
-    """Context columns with the values that occur in `log`."""
+def _context(dataset: Dataset, context: NDArray[np.int64], most: int) -> tuple[ContextSpec, ...]:
+    """Context columns with the values that occur in the codes `context` [n, X']."""
     found = []
     for place, (name, values) in enumerate(zip(dataset.context_names, dataset.context_values, strict=True)):
-        codes = log.context[:, place]
+        codes = context[:, place]
         seen = _frequent([values[code] for code in codes[codes != MISSING].tolist()], most)
         found.append(ContextSpec(name=name, values=seen))
     return tuple(found)
@@ -148,11 +148,11 @@ def _value_range(log: Log) -> tuple[float, float]:
     return (low, high) if high > low else (0.0, 1.0)
 
 
-def _tasks(recipe: Recipe, log: Log) -> tuple[TaskSpec, ...]:
-    """Pair tasks with their part in the score and the range of their labels."""
+def _tasks(recipe: Recipe, labels: NDArray[np.float32]) -> tuple[TaskSpec, ...]:
+    """Pair tasks with their part in the score and the range of their labels [n, T]."""
     found = []
     for column, task in enumerate(recipe.pair_tasks):
-        low, high = _label_range(task, log.labels[:, column])
+        low, high = _label_range(task, labels[:, column])
         fields = {"name": task.name, "kind": task.kind, "blend": blend_of(recipe, task.name), "low": low, "high": high}
         found.append(TaskSpec.model_validate(fields))
     return tuple(found)

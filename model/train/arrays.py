@@ -65,6 +65,11 @@ def newcomers(features: Features, generator: np.random.Generator) -> Features:
     )
 
 
+def nameless_items(features: Features) -> Features:
+    """All items without their ids: what is known of them before anyone has met them."""
+    return replace(features, id_index=np.zeros_like(features.id_index))
+
+
 def known_ids(items: int, log: Log) -> NDArray[np.int64]:
     """Id embedding index of every item: row + 1 where `log` has an event of it, else 0; int64 [items]."""
     return np.where(np.bincount(log.item, minlength=items) > 0, np.arange(items) + 1, 0)

@@ -14,11 +14,21 @@ from model.features.spec import TaskSpec
 from model.train import metrics
 from model.train.baselines import make_baselines
 from model.train.moments import PAD, Moments
-from model.train.rank import Objective, list_ranks
-from model.train.slates import OFFERED, POSITIVE, Draw, Knowledge, SlateBuilder, Slates
+from model.train.rank import Objective, flattened, list_ranks
+from model.train.slates import (
+    OFFERED,
+    POSITIVE,
+    Draw,
+    Knowledge,
+    SlateBuilder,
+    Slates,
+    firsts,
+    moment_groups,
+)
 from model.train.system import System
 
 MOMENTS = 2000  # test rows that lists are made for
+JUDGED_ROWS = 20_000  # test rows that carry labels and are no events
 TOP = 10
 Figures = dict[str, Any]
 
@@ -51,7 +61,8 @@ def evaluate(recipe: Recipe, dataset: Dataset, system: System, seed: int = 0) ->
     values = calibrated_values(system, raw)
     scores = blended(system.spec.tasks, values)
     objective = Objective(system.spec, recipe.pair_tasks)
-    tasks, bins = task_figures(objective, slates, values)
+    judged = judged_slates(dataset, system, generator)
+    tasks, bins = task_figures(objective, [slates, judged], [values, calibrated_values(system, system.rank(judged))])
     lists, shown = top_lists(slates, scores, values)
     ranks = {"polyrank": list_ranks(slates, scores)} | peer_ranks(dataset, system, moments, rows)
     exposure = np.bincount(lists[lists != PAD], minlength=len(dataset.items))
@@ -78,9 +89,26 @@ def test_slates(
     builder = SlateBuilder(
         system.spec, moments, context, system.profile, Draw(recipe.serving.candidates, negatives, whole=True)
     )
-    counters = None if system.temporal else system.counters
-    known = Knowledge(system.tables, counters, dataset.log, system.items, np.ones(len(dataset.items), bool))
+    known = knowledge(dataset, system)
     return builder.build(rows, system.users(moments, rows, context), known, generator, "test lists")
+
+
+def judged_slates(dataset: Dataset, system: System, generator: np.random.Generator) -> Slates:
+    """(A sample of) the test rows that carry labels and are no events, each at its own moment."""
+    asked = dataset.impressions
+    moments = Moments(system.spec, dataset.log, len(dataset.users), system.temporal, asked)
+    context = context_table(system.spec, dataset, asked)
+    rows = np.sort(generator.permutation(np.flatnonzero(asked.split == TEST))[:JUDGED_ROWS])
+    groups = moment_groups(moments, context, rows, 1)
+    builder = SlateBuilder(system.spec, moments, context, system.profile, Draw(0, 0))
+    users = system.users(moments, firsts(groups), context)
+    return builder.judge(groups, users, knowledge(dataset, system), "test rows")
+
+
+def knowledge(dataset: Dataset, system: System) -> Knowledge:
+    """What a system knows; by time its counters move on with the log, the test part included."""
+    counters = None if system.temporal else system.counters
+    return Knowledge(system.tables, counters, dataset.log, system.items, np.ones(len(dataset.items), bool))
 
 
 def calibrated_values(system: System, raw: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -119,13 +147,13 @@ def peer_ranks(
 
 
 def task_figures(
-    objective: Objective, slates: Slates, values: NDArray[np.float32]
+    objective: Objective, parts: Sequence[Slates], values: Sequence[NDArray[np.float32]]
 ) -> tuple[dict[str, dict[str, float]], dict[str, list[tuple[float, float, int]]]]:
     """AUC, log loss and calibration error of binary tasks, RMSE of all others; and the binary tasks' reliability."""
-    labels, figures, bins = objective.labels(slates), {}, {}
+    (labels, shown), figures, bins = flattened(objective, parts, values), {}, {}
     for place, task in enumerate(objective.spec.tasks):
-        known = ~np.isnan(labels[..., place])
-        truth, said = labels[..., place][known], values[..., place][known]
+        known = ~np.isnan(labels[:, place])
+        truth, said = labels[known, place], shown[known, place]
         if task.kind in ("regression", "ordinal"):
             figures[task.name] = {"rmse": metrics.rmse(truth, said), "labels": float(len(truth))}
         elif task.kind == "binary" and len(truth):

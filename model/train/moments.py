@@ -28,28 +28,34 @@ class Windows:
 
 
 class Moments:
-    """Histories of a log: by row, what its user had done before it. `timed` False hides when the moment was."""
+    """Rows of a log as moments, and the histories of a log of events: by row, what its user had done before it.
 
-    def __init__(self, spec: FeatureSpec, log: Log, users: int, timed: bool = True) -> None:
-        self.spec, self.log, self.timed = spec, log, timed
-        self.by_user: ByUser = log.by_user(users)
-        self.place = np.empty(len(log), np.int64)  # of each row in its user's sequence
-        self.place[self.by_user.places] = np.arange(len(log)) - np.repeat(
-            self.by_user.indptr[:-1], np.diff(self.by_user.indptr)
-        )
+    `log` holds the rows that are asked about: the events themselves, or `asked`, rows that are none. `timed` False
+    hides when the moment was; when it is known, what happened at the same instant is not yet history, as in service.
+    """
+
+    def __init__(
+        self, spec: FeatureSpec, events: Log, users: int, timed: bool = True, asked: Log | None = None
+    ) -> None:
+        self.spec, self.timed = spec, timed
+        self.events, self.by_user = events, events.by_user(users)
+        self.log = events if asked is None else asked
+        self.place = places_before(self.by_user, self.log, timed)  # int64 [n]: events of the row's user before it
 
     def now(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Times of the moments; when hidden, that of the newest event before (NaN where there is none)."""
         if self.timed:
             return self.log.time[rows]
         source, real = self.sources(self.log.user[rows], self.place[rows], 1)
-        return np.where(real[:, 0], self.log.time[source[:, 0]], np.nan)
+        if not len(self.events):
+            return np.full(len(rows), np.nan)
+        return np.where(real[:, 0], self.events.time[source[:, 0]], np.nan)
 
     def history(self, row: int) -> History:
         """Everything the user had done before this row, oldest first."""
         before = self.by_user.rows(int(self.log.user[row]))[: self.place[row]]
-        log = self.log
-        return History(log.item[before], log.type[before], log.value[before], log.time[before])
+        events = self.events
+        return History(events.item[before], events.type[before], events.value[before], events.time[before])
 
     def windows(self, rows: NDArray[np.int64], length: int) -> Windows:
         """The newest `length` events before each of the log's `rows`."""
@@ -58,7 +64,7 @@ class Moments:
     def sources(
         self, users: NDArray[np.int64], places: NDArray[np.int64], length: int
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Rows of the log before place `places` of each user's sequence and whether they exist, both [S, length]."""
+        """Rows of the events before place `places` of each user's sequence and whether they exist, both [S, length]."""
         back = places[:, None] - np.arange(length, 0, -1)
         real = back >= 0
         return self.by_user.places[np.where(real, self.by_user.indptr[users][:, None] + back, 0)], real
@@ -68,11 +74,26 @@ class Moments:
     ) -> Windows:
         """The newest `length` of the first `places` events of each of `users`, read at `now` (NaN: unknown)."""
         source, real = self.sources(users, places, length)
-        times = self.log.time[source]
+        events = self.events
+        times = events.time[source]
         gaps = np.concatenate([times[:, 1:], now[:, None]], axis=1) - times
         return Windows(
-            np.where(real, self.log.item[source], PAD),
-            np.where(real, self.log.type[source], 0),
-            np.where(real, scaled_values(self.spec, self.log.value[source]), 0.0).astype(np.float32),
+            np.where(real, events.item[source], PAD),
+            np.where(real, events.type[source], 0),
+            np.where(real, scaled_values(self.spec, events.value[source]), 0.0).astype(np.float32),
             np.where(real, self.spec.gap_ids(gaps), 0),
         )
+
+
+def places_before(by_user: ByUser, asked: Log, strictly: bool) -> NDArray[np.int64]:
+    """How many events of its user came before each row of `asked`, int64 [n].
+
+    Before means earlier in time when `strictly` (and all times are known), else earlier in the order of all rows.
+    """
+    events = by_user.log
+    timed = strictly and not np.isnan(events.time).any() and not np.isnan(asked.time).any()
+    of_events, of_asked = (log.time if timed else log.order for log in (events, asked))
+    _, rank = np.unique(np.concatenate([of_events, of_asked]), return_inverse=True)
+    wide = int(rank.max(initial=0)) + 1
+    keys = events.user[by_user.places] * wide + rank[: len(events)][by_user.places]
+    return np.searchsorted(keys, asked.user * wide + rank[len(events) :]) - by_user.indptr[asked.user]

@@ -1,6 +1,6 @@
 """Stage 2: the ranker on slates, all pair tasks at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,15 +53,18 @@ class Objective:
 def fit_ranker(
     model: MultiTaskModel,
     objective: Objective,
-    slates: Slates,
-    valid: Slates,
+    parts: Sequence[Slates],
+    valid: Sequence[Slates],
     vectors: NDArray[np.float32],
     settings: Training,
     generator: np.random.Generator,
     record: Callable[[int, dict[str, float]], None],
 ) -> Weighting:
-    """Train the ranker on slates, keep the epoch that is best on `valid`; raises TrainingError on a degenerate loss."""
-    normalise(model, slates)
+    """Train the ranker on slates, keep the epoch that is best on `valid`; raises TrainingError on a degenerate loss.
+
+    Both come in parts whose slates are equally wide; a batch is of one part.
+    """
+    normalise(model, parts)
     table = torch.from_numpy(vectors)
     weighting = make_weighting(settings.weighting, [task.weight for task in objective.tasks])
     groups = [
@@ -69,12 +72,12 @@ def fit_ranker(
         {"params": list(weighting.parameters()), "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=settings.ranker_learning_rate)
-    batch = batch_size(settings.ranker_batch, len(slates))
-    steps = -(-len(slates) // batch) * settings.ranker_epochs
+    batch = batch_size(settings.ranker_batch, sum(len(part) for part in parts))
+    steps = sum(-(-len(part) // batch) for part in parts) * settings.ranker_epochs
     schedule, stopper = Schedule(optimiser, steps, settings.warmup), Stopper(model, settings.patience)
-    labels = objective.labels(slates)
+    labels = [objective.labels(part) for part in parts]
     for epoch in tqdm(range(1, settings.ranker_epochs + 1), desc="ranker", mininterval=2):
-        means = _epoch(model, objective, slates, labels, table, weighting, schedule, batch, generator)
+        means = _epoch(model, objective, parts, labels, table, weighting, schedule, batch, generator)
         weighting.epoch_ends(means[:-1])
         figure, figures = validate(model, objective, valid, vectors)
         named = {f"ranker/loss/{task.name}": loss for task, loss in zip(objective.tasks, means, strict=False)}
@@ -88,18 +91,18 @@ def fit_ranker(
     return weighting
 
 
-def normalise(model: MultiTaskModel, slates: Slates) -> None:
+def normalise(model: MultiTaskModel, parts: Sequence[Slates]) -> None:
     """Measure the features' means and deviations on the candidates of slates."""
-    real = torch.from_numpy(slates.features[slates.role != EMPTY])
-    of_user = torch.from_numpy(slates.user_features)
+    real = torch.from_numpy(np.concatenate([part.features[part.role != EMPTY] for part in parts]))
+    of_user = torch.from_numpy(np.concatenate([part.user_features for part in parts]))
     model.ranker.set_normalisation((of_user.mean(0), of_user.std(0)), (real.mean(0), real.std(0)))
 
 
 def _epoch(
     model: MultiTaskModel,
     objective: Objective,
-    slates: Slates,
-    labels: NDArray[np.float32],
+    parts: Sequence[Slates],
+    labels: Sequence[NDArray[np.float32]],
     vectors: Tensor,
     weighting: Weighting,
     schedule: Schedule,
@@ -109,11 +112,9 @@ def _epoch(
     """One pass in random order; the mean loss of each task, then of the lists."""
     model.train()
     totals, steps = np.zeros(len(objective.tasks) + 1), 0
-    order = generator.permutation(len(slates))
-    for at in range(0, len(order), batch):
-        some = order[at : at + batch]
+    for part, some in shuffled(parts, batch, generator):
         schedule.optimiser.zero_grad(set_to_none=True)
-        by_task, listed = slate_losses(model, objective, slates.take(some), labels[some], vectors)
+        by_task, listed = slate_losses(model, objective, parts[part].take(some), labels[part][some], vectors)
         total = weighting.total(by_task) + listed
         total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(model.ranker.parameters(), 5.0)
@@ -122,6 +123,19 @@ def _epoch(
         steps += 1
     check_loss("ranker loss", float(totals.sum()))
     return [float(value) for value in totals / max(steps, 1)]
+
+
+def shuffled(
+    parts: Sequence[Slates], batch: int, generator: np.random.Generator
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Batches of all parts in random order: the part's place, and the places of its slates."""
+    batches = [
+        (place, some)
+        for place, part in enumerate(parts)
+        for some in np.split(generator.permutation(len(part)), range(batch, len(part), batch))
+        if len(some)
+    ]
+    yield from (batches[place] for place in generator.permutation(len(batches)))
 
 
 def slate_losses(
@@ -156,26 +170,36 @@ def readings(
         model.rank_logits(ranker_batch(slates.take(slice(at, at + chunk)), table)).numpy()
         for at in range(0, len(slates), chunk)
     ]
-    return np.concatenate(parts) if parts else np.empty((0, 0, 0), np.float32)
+    return np.concatenate(parts) if parts else np.empty((*slates.candidates.shape, len(model.spec.tasks)), np.float32)
 
 
 def validate(
-    model: MultiTaskModel, objective: Objective, valid: Slates, vectors: NDArray[np.float32]
+    model: MultiTaskModel, objective: Objective, valid: Sequence[Slates], vectors: NDArray[np.float32]
 ) -> tuple[float, dict[str, float]]:
     """The figure to stop by, and all figures: NDCG@10 of what happened among the served candidates; task losses.
 
     Where no task orders lists the figure is the negative weighted task loss.
     """
-    given = readings(model, valid, vectors)
+    given = [readings(model, part, vectors) for part in valid]
     figures = {}
     for place in objective.lists:
-        figures[f"ranker/ndcg@10/{objective.tasks[place].name}"] = ndcg(list_ranks(valid, given[..., place]))
-    labels = torch.from_numpy(objective.labels(valid))
-    by_task = _value_losses(objective, torch.from_numpy(given), labels)
+        ranks = [list_ranks(part, said[..., place]) for part, said in zip(valid, given, strict=True)]
+        figures[f"ranker/ndcg@10/{objective.tasks[place].name}"] = ndcg(np.concatenate(ranks))
+    truth, said = flattened(objective, valid, given)
+    by_task = _value_losses(objective, torch.from_numpy(said), torch.from_numpy(truth))
     figures |= {f"ranker/valid/{task.name}": loss for task, loss in zip(objective.tasks, by_task, strict=True)}
     if objective.lists:
         return float(np.mean([figures[f"ranker/ndcg@10/{objective.tasks[p].name}"] for p in objective.lists])), figures
     return -float(np.dot([task.weight for task in objective.tasks], by_task)), figures
+
+
+def flattened(
+    objective: Objective, parts: Sequence[Slates], given: Sequence[NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Labels (NaN: none) and readings of all candidates of all parts, each float32 [n, T]."""
+    tasks = len(objective.tasks)
+    labels = [objective.labels(part).reshape(-1, tasks) for part in parts]
+    return np.concatenate(labels), np.concatenate([said.reshape(-1, tasks) for said in given])
 
 
 def _value_losses(objective: Objective, given: Tensor, labels: Tensor) -> list[float]:
@@ -191,7 +215,12 @@ def _value_losses(objective: Objective, given: Tensor, labels: Tensor) -> list[f
 
 
 def list_ranks(slates: Slates, scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Rank of what happened among the candidates that are served; MISSED where no channel offered it; [S]."""
+    """Rank of what happened among the candidates that are served; MISSED where no channel offered it.
+
+    int64 [S'], for the S' slates that are lists.
+    """
+    listed = (slates.role == POSITIVE).any(1)
+    slates, scores = slates.take(listed), scores[listed]
     served = (slates.role == OFFERED) | (slates.role == POSITIVE)
     others = np.where(served, scores, -np.inf)
     ranks = (others > scores[:, :1]).sum(1)

@@ -1,6 +1,6 @@
 """Slates: a user at a moment, what happened then, and what the channels would have offered instead."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -12,11 +12,18 @@ from model.data.log import Log
 from model.events import History
 from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence, Neighbours
-from model.features.ranking import ArrayItems, Moment, neighbour_evidence, ranker_inputs
+from model.features.ranking import (
+    ArrayItems,
+    Moment,
+    candidate_feature_names,
+    neighbour_evidence,
+    ranker_inputs,
+    user_feature_names,
+)
 from model.features.spec import FeatureSpec
-from model.train.moments import PAD, Moments, Windows
+from model.train.moments import PAD, Moments
 
-POSITIVE, OFFERED, RANDOM, EMPTY = 1, 2, 3, 0  # role of a candidate
+POSITIVE, OFFERED, RANDOM, JUDGED, EMPTY = 1, 2, 3, 4, 0  # role of a candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,9 @@ class Slates:
 
 
 class _Made(NamedTuple):
-    """One slate before padding."""
+    """One slate before padding; its first candidates are the items of the rows `labelled`, whose labels they get."""
 
+    labelled: NDArray[np.int64]
     candidates: NDArray[np.int64]  # [c]
     role: NDArray[np.int8]  # [c]
     features: NDArray[np.float32]  # [c, F]
@@ -77,10 +85,11 @@ class _Made(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What slates may know: channel tables, counters (None: replayed up to each moment), items, the user tower's view.
+    """What slates may know: channel tables (a missing one offers nothing), counters, items.
 
-    `timeline` are the rows that the counters replay, in time order; `trained` bool [N]: items that can be drawn.
-    `items` may hold 2 N rows: row N + i is item i as it would be if it were put at run time (see `newcomers`).
+    Without `counters` they are replayed up to each moment: `timeline` are the rows for that, in time order. `trained`
+    bool [N]: items that can be drawn. `items` may hold more than N rows: row N + i is item i as it would be if it were
+    put at run time (see `newcomers`).
     """
 
     tables: Mapping[str, Neighbours]
@@ -117,13 +126,43 @@ class SlateBuilder:
         label: str = "slates",
     ) -> Slates:
         """Slates of log rows in time order (their user vectors [S, D] beside them)."""
-        counters = Replay(self.spec, knowledge)
-        windows = self.moments.windows(rows, self.spec.rank_history)
-        made = []
+        counters, made = Replay(self.spec, knowledge), []
         for place in tqdm(range(len(rows)), desc=label, mininterval=2, disable=len(rows) < 2000):
             counters.until(float(self.moments.log.time[rows[place]]))
             made.append(self._one(int(rows[place]), user_vectors[place], knowledge, counters.counters, generator))
-        return self._packed(rows, user_vectors, windows, made)
+        return self._packed(rows, user_vectors, made, 1 + self.draw.offered + self.draw.random)
+
+    def judge(
+        self, groups: Sequence[NDArray[np.int64]], user_vectors: NDArray[np.float32], knowledge: Knowledge, label: str
+    ) -> Slates:
+        """Slates of groups of rows in time order, each of one user at one moment, as of `moment_groups`.
+
+        Their candidates are the rows' own items and nothing else: no list, but labels that a user gave.
+        """
+        counters, made = Replay(self.spec, knowledge), []
+        for place in tqdm(range(len(groups)), desc=label, mininterval=2, disable=len(groups) < 2000):
+            counters.until(float(self.moments.log.time[groups[place][0]]))
+            made.append(self._judged(groups[place], user_vectors[place], knowledge, counters.counters))
+        width = max((len(group) for group in groups), default=1)
+        return self._packed(firsts(groups), user_vectors, made, width)
+
+    def _judged(
+        self, group: NDArray[np.int64], vector: NDArray[np.float32], known: Knowledge, counters: ItemCounters
+    ) -> _Made:
+        """The items of some rows of one moment, as `polyrank score` reads them."""
+        history, candidates = self.moments.history(int(group[0])), self.moments.log.item[group]
+        allowed = known.trained.copy()
+        allowed[history.rows] = False
+        evidence = self.evidence(history, vector, known, allowed)
+        moment = self.moment(int(group[0]), history)
+        made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters)
+        roles = np.full(len(group), JUDGED, np.int8)
+        return _Made(group, candidates, roles, made["candidate_features"][0], made["user_features"][0], False, False)
+
+    def moment(self, row: int, history: History) -> Moment:
+        """The moment of a row, as the ranker's inputs are made of it."""
+        user, now = self.moments.log.user[row], float(self.moments.now(np.asarray([row]))[0])
+        return Moment(history, self.profile[user], self.context[row], now)
 
     def _one(
         self,
@@ -134,9 +173,7 @@ class SlateBuilder:
         generator: np.random.Generator,
     ) -> _Made:
         """Candidates, roles, features, user features of one moment, and whether its positive is new to the user."""
-        log = self.moments.log
-        history = self.moments.history(row)
-        positive = int(log.item[row])
+        history, positive = self.moments.history(row), int(self.moments.log.item[row])
         allowed = known.trained.copy()
         allowed[history.rows] = False
         evidence = self.evidence(history, vector, known, allowed)
@@ -147,12 +184,10 @@ class SlateBuilder:
                 generator.random(len(candidates)) < self.draw.newcomers, len(allowed) + candidates, candidates
             )
             evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known.items)
-        moment = Moment(
-            history, self.profile[log.user[row]], self.context[row], float(self.moments.now(np.asarray([row]))[0])
-        )
+        moment = self.moment(row, history)
         made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters)
         features, of_user = made["candidate_features"][0], made["user_features"][0]
-        return _Made(candidates, roles, features, of_user, fresh, positive in offers)
+        return _Made(np.asarray([row]), candidates, roles, features, of_user, fresh, positive in offers)
 
     def evidence(
         self, history: History, vector: NDArray[np.float32], known: Knowledge, allowed: NDArray[np.bool_]
@@ -162,7 +197,7 @@ class SlateBuilder:
         for channel in self.spec.channels:
             if channel.kind == "tower":
                 found[channel.name] = best(known.items.vector[: len(allowed)] @ vector, allowed, channel.size)
-            else:
+            elif channel.name in known.tables:
                 offers = neighbour_evidence(known.tables[channel.name], channel, history)
                 found[channel.name] = offers.allowed(allowed).top(channel.size)
         return found
@@ -177,6 +212,7 @@ class SlateBuilder:
             if channel.kind == "tower"
             else evidence[channel.name]
             for channel in self.spec.channels
+            if channel.name in evidence
         }
 
     def _candidates(
@@ -196,31 +232,47 @@ class SlateBuilder:
         roles = np.repeat([POSITIVE, OFFERED, RANDOM], [1, len(offered), len(drawn)])
         return np.concatenate([[positive], offered, drawn]), roles.astype(np.int8)
 
-    def _packed(
-        self,
-        rows: NDArray[np.int64],
-        vectors: NDArray[np.float32],
-        windows: Windows,
-        made: list[_Made],
-    ) -> Slates:
+    def _packed(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], made: list[_Made], width: int) -> Slates:
         """Everything as padded arrays, with the labels of the rows."""
         log, count = self.moments.log, len(rows)
-        width = 1 + self.draw.offered + self.draw.random
+        windows = self.moments.windows(rows, self.spec.rank_history)
         candidates = np.full((count, width), PAD, np.int64)
         role = np.zeros((count, width), np.int8)
-        features = np.zeros((count, width, made[0].features.shape[1] if made else 0), np.float32)
+        features = np.zeros((count, width, len(candidate_feature_names(self.spec))), np.float32)
+        labels = np.full((count, width, log.labels.shape[1]), np.nan, np.float32)
         for place, one in enumerate(made):
             size = len(one.candidates)
             candidates[place, :size], role[place, :size] = one.candidates, one.role
             features[place, :size] = one.features
-        labels = np.full((count, width, log.labels.shape[1]), np.nan, np.float32)
-        labels[:, 0] = log.labels[rows]
+            labels[place, : len(one.labelled)] = log.labels[one.labelled]
+        of_user = np.zeros((count, len(user_feature_names(self.spec))), np.float32)
+        of_user[:] = [one.user_features for one in made] if made else of_user
+        fresh, offered = (np.asarray([getattr(one, name) for one in made], bool) for name in ("fresh", "offered"))
         return Slates(
-            rows, log.user[rows], candidates, role, labels, features,
-            np.stack([one.user_features for one in made]), vectors, self.profile[log.user[rows]], self.context[rows],
-            windows.rows, windows.types, windows.values, windows.gaps, np.asarray([one.fresh for one in made]),
-            np.asarray([one.offered for one in made]),
+            rows, log.user[rows], candidates, role, labels, features, of_user, vectors,
+            self.profile[log.user[rows]], self.context[rows],
+            windows.rows, windows.types, windows.values, windows.gaps, fresh, offered,
         )  # fmt: skip
+
+
+def firsts(groups: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The first row of each group, int64 [G]."""
+    return np.asarray([group[0] for group in groups], np.int64)
+
+
+def moment_groups(
+    moments: Moments, context: NDArray[np.int64], rows: NDArray[np.int64], most: int
+) -> list[NDArray[np.int64]]:
+    """`rows` by moment (user, time, history, context ids [n, X]), at most `most` together, in time order."""
+    log = moments.log
+    time = np.nan_to_num(log.time[rows], nan=-np.inf)
+    keys = np.column_stack(
+        [np.unique(time, return_inverse=True)[1], log.user[rows], moments.place[rows], context[rows]]
+    )
+    _, group = np.unique(keys, axis=0, return_inverse=True)
+    order = np.argsort(group.ravel(), kind="stable")
+    parts = np.split(rows[order], np.cumsum(np.bincount(group.ravel()))[:-1]) if len(rows) else []
+    return [part[at : at + most] for part in parts for at in range(0, len(part), most)]
 
 
 class Replay:

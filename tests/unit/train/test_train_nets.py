@@ -217,7 +217,7 @@ def test_the_ranker_learns_lists_and_labels_under_every_weighting(weighting: str
     model, (kept, record) = net(), recorder()
     settings = SETTINGS.model_copy(update={"ranker_epochs": 15, "ranker_learning_rate": 0.01, "weighting": weighting})
     objective = Objective(SPEC, TASKS)
-    fit_ranker(model, objective, slates(), slates(seed=1), VECTORS, settings, np.random.default_rng(0), record)
+    fit_ranker(model, objective, [slates()], [slates(seed=1)], VECTORS, settings, np.random.default_rng(0), record)
     assert max(one["ranker/ndcg@10/interest"] for one in kept) > 0.9
     assert kept[-1]["ranker/loss/like"] < kept[0]["ranker/loss/like"]
     assert all(second["epoch"] == first["epoch"] + 1 for first, second in pairwise(kept))
@@ -239,7 +239,7 @@ def test_an_unlabelled_task_has_no_gradient() -> None:
 def test_without_a_list_task_the_loss_decides() -> None:
     spec = one_task(SPEC, 1)
     some = slates(8).replaced(labels=slates(8).labels[..., 1:])
-    figure, figures = validate(net(spec), Objective(spec, TASKS[1:]), some, VECTORS)
+    figure, figures = validate(net(spec), Objective(spec, TASKS[1:]), [some], VECTORS)
     assert figure == -figures["ranker/valid/like"]
 
 
@@ -255,7 +255,7 @@ def test_twins_leave_the_model_alone_and_report_both() -> None:
     model, (_, record) = net(), recorder()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     settings = SETTINGS.model_copy(update={"ranker_epochs": 2})
-    found = twin_figures(model, Objective(SPEC, TASKS), slates(), slates(seed=1), VECTORS, settings, record)
+    found = twin_figures(model, Objective(SPEC, TASKS), [slates()], [slates(seed=1)], VECTORS, settings, record)
     assert found["interest"].keys() == {"together ndcg@10", "together auc", "alone ndcg@10", "alone auc"}
     assert found["like"].keys() == {"together auc", "alone auc"}
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
