@@ -91,6 +91,17 @@ class ItemCounters:
         ratio = (counts + PRIOR_COUNT) / (self.total / max(len(self), 1) + PRIOR_COUNT)
         return np.log(ratio.astype(np.float32)).reshape(len(rows), self.total.size)
 
+    def rates(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """log of (smoothed share of each type among an item's events ÷ the catalogue's), float32 [len(rows), E].
+
+        How often those who met an item went on to like or buy it, say, whatever its popularity.
+        """
+        rows, met = self._met(rows)
+        usual = (self.total[:, -1] + PRIOR_COUNT) / (self.total[:, -1] + PRIOR_COUNT).sum()
+        counts = self.counts[rows, :, -1] * met[:, None]
+        rates = (counts + PRIOR_EVENTS * usual) / (counts.sum(1, keepdims=True) + PRIOR_EVENTS)
+        return np.log((rates / usual).astype(np.float32))
+
     def ages(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """log(1 + hours from an item's first event to the newest event of all) / 10, float32 [len(rows)]; 0 if none."""
         rows, met = self._met(rows)

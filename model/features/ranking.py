@@ -17,6 +17,8 @@ from model.features.neighbours import Evidence, Neighbours
 from model.features.spec import ChannelSpec, FeatureSpec
 
 Inputs: TypeAlias = dict[str, NDArray[np.float32] | NDArray[np.int64]]
+RECENT = 0.9  # weight of an event, relative to the next newer one, in what a user did recently
+NEVER = 2.0  # how a gap reads that has no beginning: longer than any
 RANK_OFFSET = 10.0  # a rank r reads as RANK_OFFSET / (RANK_OFFSET + r), 0 when the channel does not offer the item
 
 
@@ -101,6 +103,7 @@ def ranker_inputs(
     columns = [
         *channel_columns(spec.channels, candidates, evidence, vectors @ user_vector),
         counters.shares(candidates),
+        *([counters.rates(candidates)] if len(spec.event_types) > 1 else []),
         counters.ages(candidates)[:, None],
         scaled_values(spec, counters.mean_values(candidates))[:, None],
         *_crosses(spec, moment.history, candidates, items),
@@ -114,24 +117,53 @@ def candidate_feature_names(spec: FeatureSpec) -> list[str]:
     names = [f"{channel.name}:{what}" for channel in spec.channels for what in ("score", "rank")]
     windows = [*(f"{half_life:g}s" for half_life in spec.half_lives), "all"]
     names += [f"share:{event}:{window}" for event in spec.event_types for window in windows]
+    if len(spec.event_types) > 1:
+        names += [f"rate:{event}" for event in spec.event_types]
     return [*names, "item:age", "item:value", "cross:attributes", "cross:liking", "cross:seen", "cross:seen_last"]
 
 
 def user_feature_names(spec: FeatureSpec) -> list[str]:
     """Names of the columns of user_features, in order (Fu)."""
-    return ["history:log_length", "history:value", "history:log_gap", *(f"history:{one}" for one in spec.event_types)]
+    whole = ["history:log_length", "history:value", "history:recent_value", "history:log_gap"]
+    return [*whole, *(f"{what}:{one}" for what in ("habit", "recent", "log_gap") for one in spec.event_types)]
 
 
 def user_features(spec: FeatureSpec, moment: Moment) -> NDArray[np.float32]:
-    """What a history says of its user beyond its items, float32 [Fu]."""
-    history = moment.history
-    size = len(history)
-    values = scaled_values(spec, history.values)
-    gap = moment.now - history.times[-1] if size else np.nan
-    kinds = np.bincount(history.types, minlength=len(spec.event_types) + 1)[1:] / max(size, 1)
-    smoothed = (values.sum() + 0.5) / (size + 1)
-    log_gap = 0.0 if np.isnan(gap) else np.log1p(max(gap, 0.0)) / 10
-    return np.asarray([np.log1p(size), smoothed, log_gap, *kinds], np.float32)
+    """What a history says of its user beyond its items, float32 [Fu].
+
+    Of each event type: how often the user does it (log of the smoothed share among all events), the same of the newest
+    events alone, and how long ago the last one was.
+    """
+    history, size, types = moment.history, len(moment.history), len(spec.event_types) + 1
+    values, newness = scaled_values(spec, history.values), RECENT ** np.arange(size)[::-1]
+    counts = np.bincount(history.types, minlength=types)[1:]
+    recent = np.bincount(history.types, newness, minlength=types)[1:]
+    last = np.full(types, np.nan)
+    last[history.types] = history.times  # the newest of a type is written last
+    gaps = _log_gaps(moment.now - last[1:])
+    of_all = np.asarray([np.log1p(size), _mean(values, np.ones(size)), _mean(values, newness), _newest(gaps)])
+    return np.concatenate([of_all, _log_share(counts), _log_share(recent), gaps], dtype=np.float32)
+
+
+def _log_gaps(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log(1 + seconds) / 10 of times since something, NEVER where it is unknown."""
+    return np.where(np.isnan(gaps), NEVER, np.log1p(np.maximum(gaps, 0.0)) / 10)
+
+
+def _newest(log_gaps: NDArray[np.float64]) -> float:
+    """The shortest of some gaps, 0 where there is none."""
+    shortest = float(log_gaps.min())
+    return shortest if shortest < NEVER else 0.0
+
+
+def _log_share(counts: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
+    """log of smoothed shares of counts [E], relative to equal ones."""
+    return np.asarray(np.log((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) * len(counts)), np.float64)
+
+
+def _mean(values: NDArray[np.float32], weights: NDArray[np.float64]) -> float:
+    """Weighted mean with one pseudo-value of 0.5."""
+    return float((values @ weights + 0.5) / (weights.sum() + 1))
 
 
 def channel_columns(

@@ -48,7 +48,8 @@ def is_early(plan: Plan, log: Log, moments: Moments) -> NDArray[np.bool_]:
 
 def labelled(log: Log, tasks: Sequence[int]) -> NDArray[np.bool_]:
     """Which rows carry a label of any of some tasks (columns), bool [n]."""
-    return np.logical_or.reduce(~np.isnan(log.labels[:, list(tasks)]), axis=1)
+    some: NDArray[np.bool_] = np.logical_or.reduce(~np.isnan(log.labels[:, list(tasks)]), axis=1)
+    return some
 
 
 def silenced(slates: Slates, tasks: Sequence[int]) -> Slates:
