@@ -46,9 +46,15 @@ class Allowed:
 
 def allowed_rows(view: View, request: RecommendRequest, seen: NDArray[np.int64], only: Mask | None = None) -> Allowed:
     """The rule of a request; `only` bool [rows] is `request.only_items` as a mask. Raises RequestError."""
+    return Allowed(view, _mask(view, request, only), _excluded(view, request, seen))
+
+
+def _excluded(view: View, request: RecommendRequest, seen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows that are named or, if asked for, seen; ascending, each once, as `seen` is already."""
+    if not request.exclude_items:
+        return seen if request.exclude_seen else seen[:0]
     named = np.asarray([row for one in request.exclude_items if (row := view.row(one)) != NO_ROW], np.int64)
-    excluded = np.union1d(named, seen) if request.exclude_seen else np.unique(named)
-    return Allowed(view, _mask(view, request, only), excluded)
+    return np.union1d(named, seen) if request.exclude_seen else np.unique(named)
 
 
 def only_mask(view: View, item_ids: Collection[str]) -> Mask:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 TICK = os.sysconf("SC_CLK_TCK")
 READY_S = 300.0
+LISTEN = "0A"  # the state in /proc/net/tcp
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -55,6 +56,12 @@ class Server:
             return 0, None
         finally:
             connection.close()
+
+    @property
+    def listening(self) -> int:
+        """How many sockets listen on its port: every worker has one of its own."""
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == self.port for fields in lines)
 
     @property
     def workers(self) -> list[int]:

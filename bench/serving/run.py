@@ -27,7 +27,7 @@ import numpy as np
 from app.state.embedded import EmbeddedValkey
 from bench.serving import floor, people, stages
 from bench.serving.load import Closed, closed_loop, open_loop
-from bench.serving.processes import THREADS, Server, memory_mb, pin
+from bench.serving.processes import READY_S, THREADS, Server, memory_mb, pin
 from bench.serving.report import PAGE, Report
 from bench.serving.world import World, spec, write_bundle
 
@@ -252,10 +252,11 @@ def service(bundle: Path, url: str, workers: int, core: int | None) -> Server:
         "log_level": "warning",
     }
     server = Server(["app.cli", "serve", "--port", "0"], settings, core).ready()
-    end = time.monotonic() + 60
-    while len(server.workers) < workers and time.monotonic() < end:
+    end = time.monotonic() + READY_S
+    while server.listening < workers:
+        if time.monotonic() > end:
+            raise RuntimeError(f"{server.listening} of {workers} workers listen")
         time.sleep(0.1)
-    time.sleep(2 if workers > 1 else 0.5)  # the second worker opens the bundle too
     return server
 
 

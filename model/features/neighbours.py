@@ -66,10 +66,11 @@ class Neighbours:
         """The entries of `evidence` in no particular order, for callers that filter before they rank."""
         known = rows < len(self)
         rows, factors = rows[known], factors[known]
-        starts, ends = self.indptr[rows], self.indptr[rows + 1]
-        sizes = ends - starts
-        places = np.repeat(starts - np.concatenate(([0], np.cumsum(sizes)))[:-1], sizes) + np.arange(sizes.sum())
-        targets, weights = self.indices[places], self.weights[places] * np.repeat(factors, sizes)
+        starts, ends = self.indptr.take(rows), self.indptr.take(rows + 1)
+        spans = [slice(*ends) for ends in zip(starts.tolist(), ends.tolist(), strict=True)]
+        targets = np.concatenate([self.indices[:0], *(self.indices[span] for span in spans)])
+        weights = np.concatenate([self.weights[:0], *(self.weights[span] for span in spans)])
+        weights *= np.repeat(factors, ends - starts)
         if len(self) <= DENSE_ITEMS:
             sums = np.bincount(targets, weights, len(self))
             found = np.flatnonzero(sums)

@@ -173,12 +173,12 @@ def channel_columns(
     dots: NDArray[np.float32],
 ) -> list[NDArray[np.float32]]:
     """Score and rank column [C, 1] of each channel; the tower's score is exact for every candidate (`dots`)."""
-    columns: list[NDArray[np.float32]] = []
     rows, places = _ascending(candidates)
-    for channel in channels:
-        scores, ranks = _looked_up(rows, evidence.get(channel.name, Evidence.empty()))
-        columns += [dots if channel.kind == "tower" else np.log1p(scores)[places], ranks[places]]
-    return [column[:, None].astype(np.float32, copy=False) for column in columns]
+    scores, ranks = _looked_up(rows, [evidence.get(channel.name, Evidence.empty()) for channel in channels])
+    columns: list[NDArray[np.float32]] = []
+    for number, channel in enumerate(channels):
+        columns += [dots if channel.kind == "tower" else np.log1p(scores[number])[places], ranks[number, places]]
+    return [column[:, None] for column in columns]
 
 
 def _ascending(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | slice]:
@@ -186,15 +186,20 @@ def _ascending(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
     return (rows, slice(None)) if (rows[1:] > rows[:-1]).all() else np.unique(rows, return_inverse=True)
 
 
-def _looked_up(candidates: NDArray[np.int64], found: Evidence) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Score and rank reading of ascending candidates in a channel's list, zeros where it offers none; each [C]."""
-    scores, ranks = np.zeros((2, len(candidates)), np.float32)
-    if len(candidates) and len(found):
-        places = candidates.searchsorted(found.rows)
-        hit = candidates.take(places, mode="clip") == found.rows
-        places, listed = places[hit], np.flatnonzero(hit)
-        scores[places] = found.scores.take(listed)
-        ranks[places] = RANK_OFFSET / (RANK_OFFSET + listed)
+def _looked_up(
+    candidates: NDArray[np.int64], lists: Sequence[Evidence]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Score and rank reading of ascending candidates in each of M lists, 0 where one does not offer them; [M, C]."""
+    scores, ranks = np.zeros((2, len(lists), len(candidates)), np.float32)
+    rows = np.concatenate([one.rows for one in lists])
+    if len(candidates) and len(rows):
+        places = candidates.searchsorted(rows)
+        hit = candidates.take(places, mode="clip") == rows
+        owner = np.repeat(np.arange(len(lists)) * len(candidates), [len(one) for one in lists])
+        places = (places + owner)[hit]
+        scores.put(places, np.concatenate([one.scores for one in lists])[hit])
+        read = np.concatenate([RANK_OFFSET / (RANK_OFFSET + np.arange(len(one))) for one in lists])
+        ranks.put(places, read[hit])
     return scores, ranks
 
 
@@ -238,9 +243,12 @@ def _crosses(
     count, liking = np.bincount(ids.ravel(), None, size), np.bincount(ids.ravel(), values, size)
     count[0] = liking[0] = 0
     mine = items.attributes(candidates)
-    known = np.maximum(np.count_nonzero(mine, axis=1), 1)
-    overlap = count.take(mine).sum(1) / known / max(len(recent), 1)
-    liked = (liking / (count + 1)).take(mine).sum(1) / known
-    seen = (candidates[:, None] == recent.rows).any(1)  # a history is short: this beats np.isin
-    last = (candidates == recent.rows[-1]) if len(recent) else np.zeros(len(candidates))
+    each = np.ones(mine.shape[1])  # summing short rows as a product takes a third of the time
+    known = np.maximum((mine > 0) @ each, 1)
+    overlap = count.take(mine) @ each / known / max(len(recent), 1)
+    liked = (liking / (count + 1)).take(mine) @ each / known
+    seen = last = np.zeros(len(candidates))
+    if len(recent):
+        met = np.sort(recent.rows)
+        seen, last = met.take(met.searchsorted(candidates), mode="clip") == candidates, candidates == recent.rows[-1]
     return [column.astype(np.float32)[:, None] for column in (overlap, liked, seen, last)]
