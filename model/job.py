@@ -26,6 +26,7 @@ from model.train.package import write_package
 from model.train.plan import is_temporal
 from model.train.record import Record
 from model.train.report import write_report
+from model.train.study import study
 from model.train.system import System, of_bundle, of_fitted
 from model.train.texts import catalogue_texts
 from model.train.threads import choose_threads
@@ -85,6 +86,7 @@ def _trained(recipe: Recipe, dataset: Dataset, record: Record, target: Path, cre
     fitted = fit(recipe, dataset, text, record)
     system = of_fitted(fitted)
     found = evaluate(recipe, dataset, system, recipe.training.seed)
+    found.figures.update(study(recipe, dataset, system, found, recipe.training.seed))
     found.figures.update({name: record.figures[name] for name in ("twins",) if name in record.figures})
     record.figures |= found.figures
     record.stage("evaluation")
@@ -162,6 +164,7 @@ def evaluate_command(arguments: argparse.Namespace) -> int:
     check_ids(bundle, dataset)
     system = bundle_system(recipe, bundle, dataset)
     found = evaluate(recipe, dataset, system, recipe.training.seed)
+    found.figures.update(study(recipe, dataset, system, found, recipe.training.seed))
     sys.stdout.write(table(found.figures) + "\n")
     path = arguments.report or Path(f"report-{bundle.version}.html")
     facts = {"bundle": bundle.version, "made": bundle.manifest.created, "seed": recipe.training.seed}

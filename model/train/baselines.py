@@ -39,7 +39,7 @@ def popularity(log: ByUser, items: int) -> Ranks:
 
 
 def _rank(counts: NDArray[np.float64], moments: Moments, row: int) -> int:
-    target, seen = int(moments.log.item[row]), moments.history(row).rows
+    target, seen = int(moments.log.item[row]), moments.had(row)
     if target in seen:
         return int(MISSED)
     better = counts > counts[target]

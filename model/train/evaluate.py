@@ -39,7 +39,8 @@ class Evaluation:
 
     figures: nested, for the manifest · reliability: task → (said, was, count) a bin · exposure int64 [N]: how often
     each item is in a list · lists int64 [S, TOP] (rows, PAD-padded) of the test rows `rows` · probabilities float32
-    [S, TOP, T] of them.
+    [S, TOP, T] of them · parts: the slates behind the tasks' figures, first those of `rows` · said: values
+    float32 [S, C, T] of each part · ranks: system → rank of what happened, int64 [S].
     """
 
     figures: Figures
@@ -48,6 +49,9 @@ class Evaluation:
     rows: NDArray[np.int64]
     lists: NDArray[np.int64]
     values: NDArray[np.float32]
+    parts: Sequence[Slates]
+    said: Sequence[NDArray[np.float32]]
+    ranks: Mapping[str, NDArray[np.int64]]
 
 
 def evaluate(recipe: Recipe, dataset: Dataset, system: System, seed: int = 0) -> Evaluation:
@@ -62,7 +66,8 @@ def evaluate(recipe: Recipe, dataset: Dataset, system: System, seed: int = 0) ->
     scores = blended(system.spec.tasks, values)
     objective = Objective(system.spec, recipe.pair_tasks)
     judged = judged_slates(dataset, system, generator)
-    tasks, bins = task_figures(objective, [slates, judged], [values, calibrated_values(system, system.rank(judged))])
+    parts, said = [slates, judged], [values, calibrated_values(system, system.rank(judged))]
+    tasks, bins = task_figures(objective, parts, said)
     lists, shown = top_lists(slates, scores, values)
     ranks = {"polyrank": list_ranks(slates, scores)} | peer_ranks(dataset, system, moments, rows)
     exposure = np.bincount(lists[lists != PAD], minlength=len(dataset.items))
@@ -72,7 +77,7 @@ def evaluate(recipe: Recipe, dataset: Dataset, system: System, seed: int = 0) ->
         "exposure": {"coverage@10": metrics.coverage(lists, len(dataset.items)), "gini": metrics.gini(exposure)},
         "moments": len(rows),
     }
-    return Evaluation(figures, bins, exposure, rows, lists, shown)
+    return Evaluation(figures, bins, exposure, rows, lists, shown, parts, said, ranks)
 
 
 def test_slates(
@@ -84,7 +89,7 @@ def test_slates(
     generator: np.random.Generator,
 ) -> Slates:
     """The candidates that would be ranked at each test row's moment, and what happened."""
-    context = context_table(system.spec, dataset, dataset.log)
+    context = context_table(system.spec, dataset, moments.log)
     negatives = max(task.negatives for task in recipe.pair_tasks)
     builder = SlateBuilder(
         system.spec, moments, context, system.profile, Draw(recipe.serving.candidates, negatives, whole=True)

@@ -11,8 +11,13 @@ Floats: TypeAlias = NDArray[np.float64] | NDArray[np.float32]
 
 def ndcg(ranks: NDArray[np.int64], k: int = 10) -> float:
     """Mean NDCG@k of one positive a list, whose ideal is 1; ranks [n]."""
+    return float(gains(ranks, k).mean()) if len(ranks) else 0.0
+
+
+def gains(ranks: NDArray[np.int64], k: int = 10) -> NDArray[np.float64]:
+    """NDCG@k of each list with one positive, [n]."""
     near = ranks < k
-    return float(np.where(near, 1 / np.log2(np.where(near, ranks, 0) + 2), 0.0).mean()) if len(ranks) else 0.0
+    return np.where(near, 1 / np.log2(np.where(near, ranks, 0) + 2), 0.0)
 
 
 def hit_rate(ranks: NDArray[np.int64], k: int = 10) -> float:

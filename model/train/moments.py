@@ -57,6 +57,10 @@ class Moments:
         events = self.events
         return History(events.item[before], events.type[before], events.value[before], events.time[before])
 
+    def had(self, row: int) -> NDArray[np.int64]:
+        """Rows of the items that are in no list at this row's moment, since the user has had them."""
+        return self.history(row).rows
+
     def windows(self, rows: NDArray[np.int64], length: int) -> Windows:
         """The newest `length` events before each of the log's `rows`."""
         return self.windows_at(self.log.user[rows], self.place[rows], self.now(rows), length)

@@ -5,7 +5,7 @@ models: examples of one moment are no independent witnesses, and what makes a mo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -40,11 +40,6 @@ class Sample:
 
     def under(self, weights: Doubles) -> Doubles:
         """The figure in each of d draws, [d]; weights [d, G] say how often a draw holds each group."""
-        step = max(CHUNK // max(len(self.said), 1), 1)
-        parts = [self._under(weights[at : at + step]) for at in range(0, len(weights), step)]
-        return np.concatenate([np.empty(0), *parts])
-
-    def _under(self, weights: Doubles) -> Doubles:
         mine = weights[:, self.group]
         if self.figure == "auc":
             return weighted_auc(self.truth, self.said, mine)
@@ -80,25 +75,33 @@ def paired(pairs: Sequence[tuple[Sample, Sample]], generator: np.random.Generato
 
     Groups and seeds are drawn with replacement; figures are means over seeds. NaN where a figure is unknown.
     """
-    groups = 1 + max(int(one.group.max(initial=0)) for pair in pairs for one in pair)
-    present = np.zeros(groups, bool)
-    for pair in pairs:
-        for one in pair:
-            present[one.group] = True
-    weights = drawn(present, draws, generator)
+    pairs, groups = renumbered(pairs)
     whole = np.ones((1, groups))
     first, second = (float(np.mean([pair[side].under(whole)[0] for pair in pairs])) for side in (0, 1))
-    apart = np.stack([one.under(weights) - other.under(weights) for one, other in pairs], axis=1)  # [draws, seeds]
+    widest = max([groups, *(len(one.said) for pair in pairs for one in pair)])
+    step, apart = max(CHUNK // max(widest, 1), 1), np.empty((draws, len(pairs)))
+    for at in range(0, draws, step):
+        part = apart[at : at + step]
+        weights = drawn(groups, len(part), generator)
+        part[:] = np.stack([one.under(weights) - other.under(weights) for one, other in pairs], axis=1)
     seeds = generator.integers(0, len(pairs), apart.shape)
     return interval(first, second, np.take_along_axis(apart, seeds, 1).mean(1))
 
 
-def drawn(present: NDArray[np.bool_], draws: int, generator: np.random.Generator) -> Doubles:
-    """How often each of the groups is in each draw, [draws, G]; only those `present` (bool [G]) are drawn."""
-    places, weights = np.flatnonzero(present), np.zeros((draws, len(present)))
-    count = len(places)
-    weights[:, places] = generator.multinomial(count, np.full(count, 1 / max(count, 1)), draws) if count else 0.0
-    return weights
+def renumbered(pairs: Sequence[tuple[Sample, Sample]]) -> tuple[list[tuple[Sample, Sample]], int]:
+    """The same pairs with their groups counted from 0 without gaps, and how many groups there are."""
+    names = np.unique(np.concatenate([one.group for pair in pairs for one in pair]))
+    made = [
+        (replace(one, group=np.searchsorted(names, one.group)), replace(two, group=np.searchsorted(names, two.group)))
+        for one, two in pairs
+    ]
+    return made, len(names)
+
+
+def drawn(groups: int, draws: int, generator: np.random.Generator) -> Doubles:
+    """How often each of G groups is in each draw of G groups with replacement, [draws, G]."""
+    places = generator.integers(0, max(groups, 1), (draws, groups)) + groups * np.arange(draws)[:, None]
+    return np.bincount(places.ravel(), minlength=draws * groups).reshape(draws, groups).astype(np.float64)
 
 
 def interval(first: float, second: float, differences: Doubles) -> Difference:

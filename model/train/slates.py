@@ -21,6 +21,7 @@ from model.features.ranking import (
     user_feature_names,
 )
 from model.features.spec import FeatureSpec
+from model.train.counting import count
 from model.train.moments import PAD, Moments
 
 POSITIVE, OFFERED, RANDOM, JUDGED, EMPTY = 1, 2, 3, 4, 0  # role of a candidate
@@ -173,11 +174,12 @@ class SlateBuilder:
         generator: np.random.Generator,
     ) -> _Made:
         """Candidates, roles, features, user features of one moment, and whether its positive is new to the user."""
-        history, positive = self.moments.history(row), int(self.moments.log.item[row])
+        history, had = self.moments.history(row), self.moments.had(row)
+        positive = int(self.moments.log.item[row])
         allowed = known.trained.copy()
-        allowed[history.rows] = False
+        allowed[had] = False
         evidence = self.evidence(history, vector, known, allowed)
-        fresh, offers = positive not in history.rows, merged(evidence)
+        fresh, offers = positive not in had, merged(evidence)
         candidates, roles = self._candidates(positive, offers, allowed, generator)
         if self.draw.newcomers:
             candidates = np.where(
@@ -279,7 +281,7 @@ class Replay:
     """Counters at each moment: fixed ones as they are, or the timeline's events counted up to the moment."""
 
     def __init__(self, spec: FeatureSpec, knowledge: Knowledge) -> None:
-        self.log = knowledge.timeline if knowledge.counters is None else None
+        self.spec, self.log = spec, knowledge.timeline if knowledge.counters is None else None
         self.counters = knowledge.counters or ItemCounters.empty(
             len(knowledge.trained), len(spec.event_types), spec.half_lives
         )
@@ -288,6 +290,9 @@ class Replay:
     def until(self, time: float) -> None:
         """Count the timeline's events before `time`, strictly; moments must come in time order."""
         log = self.log
+        if log is not None and not self.at:  # what lies before the first moment is counted at once
+            self.at = int(np.searchsorted(log.time, time))
+            self.counters = count(self.spec, len(self.counters), log.take(slice(self.at)))
         while log is not None and self.at < len(log) and log.time[self.at] < time:
             at = self.at
             self.counters.add(int(log.item[at]), int(log.type[at]), float(log.time[at]), float(log.value[at]))

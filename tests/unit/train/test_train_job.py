@@ -176,7 +176,17 @@ def test_the_report_is_one_file_with_plots_and_users(made: Made) -> None:
     assert text.count("<svg") >= 3
     assert "<script" not in text
     assert text.count("recommended") >= 10
-    assert "Together and alone" in text
+    for part in ("Together and alone", "Calibration", "Number of interactions", "Exposure", "Groups of users"):
+        assert f"{part}</h2>" in text
+
+
+def test_the_manifest_tells_who_is_served_how_well(made: Made) -> None:
+    metrics = made.bundle.manifest.metrics
+    assert list(metrics["known"]) == ["0", "1", "2", "5", "10"]
+    assert metrics["known"]["10"]["polyrank ndcg@10"] > 2 * metrics["known"]["0"]["polyrank ndcg@10"]
+    assert set(metrics["groups"]["gender"]) == {"F", "M"}
+    assert metrics["gaps"]["gender"]["low"] <= metrics["gaps"]["gender"]["difference"]
+    assert sum(one["recommendations"] for one in metrics["exposure_by_popularity"].values()) == pytest.approx(1.0)
 
 
 def test_evaluate_prints_the_table_and_writes_a_report(made: Made, capsys: pytest.CaptureFixture[str]) -> None:

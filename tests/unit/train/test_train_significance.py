@@ -93,11 +93,20 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
 
-def test_only_groups_that_are_there_are_drawn() -> None:
-    weights = drawn(np.asarray([True, False, True]), 20, generator())
-    assert not weights[:, 1].any()
-    np.testing.assert_array_equal(weights.sum(1), 2)
-    assert not drawn(np.zeros(2, bool), 3, generator()).any()
+def test_every_draw_holds_as_many_groups_as_there_are() -> None:
+    weights = drawn(7, 2000, generator())
+    np.testing.assert_array_equal(weights.sum(1), 7)
+    np.testing.assert_allclose(weights.mean(0), 1.0, atol=0.1)
+    assert drawn(0, 3, generator()).shape == (3, 0)
+
+
+def test_how_groups_are_numbered_does_not_matter() -> None:
+    noise = RNG.normal(size=COUNT)
+    near, far = (
+        paired([(Sample.of("mean", noise, group), Sample.of("mean", 0 * noise, group))], generator())
+        for group in (GROUP, 10**9 + 7 * GROUP)
+    )
+    assert near == far
 
 
 def test_an_unknown_figure_has_no_verdict() -> None:
