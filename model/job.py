@@ -26,7 +26,7 @@ from model.train.package import write_package
 from model.train.plan import is_temporal
 from model.train.record import Record
 from model.train.report import write_report
-from model.train.study import study
+from model.train.study import study, twin_figures
 from model.train.system import System, of_bundle, of_fitted
 from model.train.texts import catalogue_texts
 from model.train.threads import choose_threads
@@ -87,7 +87,7 @@ def _trained(recipe: Recipe, dataset: Dataset, record: Record, target: Path, cre
     system = of_fitted(fitted)
     found = evaluate(recipe, dataset, system, recipe.training.seed)
     found.figures.update(study(recipe, dataset, system, found, recipe.training.seed))
-    found.figures.update({name: record.figures[name] for name in ("twins",) if name in record.figures})
+    found.figures.update(twin_figures(recipe, fitted, found))
     record.figures |= found.figures
     record.stage("evaluation")
     sys.stdout.write(table(found.figures) + "\n")

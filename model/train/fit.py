@@ -32,7 +32,7 @@ from model.train.slates import JUDGED, POSITIVE, Draw, Knowledge, SlateBuilder, 
 from model.train.start import start
 from model.train.tables import TableMaker
 from model.train.tower import TowerData, fit_towers
-from model.train.twins import twin_figures
+from model.train.twins import Twins, fit_twins
 
 GRAPH_NEIGHBOURS = 16
 VALID_SLATES = 1500
@@ -51,6 +51,7 @@ class Fitted:
     calibration: Mapping[str, Calibration]
     known: Log
     temporal: bool
+    twins: Twins | None = None
 
     @property
     def items(self) -> ArrayItems:
@@ -91,6 +92,7 @@ class Learner:
         self.side = side_losses(recipe, dataset)
         self.objective = Objective(self.spec, recipe.pair_tasks)
         self.told = Asked(self.moments, self.context, self.plan.base, self.plan.taught, self.plan.valid)
+        self.twins: Twins | None = None
         self.asked = asked_rows(self.spec, dataset, self.plan)
 
     @property
@@ -148,7 +150,7 @@ class Learner:
         self.judgements = flattened(self.objective, self.validating, given)
         self.record.stage("ranker")
         if self.settings.twins:
-            self.record.figures["twins"] = twin_figures(self.model, *args, self.record.epoch)
+            self.twins = fit_twins(self.model, *args, self.record.epoch)
             self.record.stage("twins")
 
     @property
@@ -280,8 +282,9 @@ class Learner:
         log = self.plan.log.take(known)
         counters = count(self.spec, len(self.features), log)
         return Fitted(
-            self.model, self.spec, self.features, self.tables(known), counters, calibration, log, self.plan.temporal
-        )
+            self.model, self.spec, self.features, self.tables(known), counters, calibration, log, self.plan.temporal,
+            self.twins,
+        )  # fmt: skip
 
 
 def wanted_channels(settings: Training, dataset: Dataset) -> tuple[ChannelSpec, ...]:

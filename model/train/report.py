@@ -52,7 +52,12 @@ def twins_part(figures: Mapping[str, Any]) -> list[str]:
     """Each task learned together with the others and alone, where twins were trained."""
     if not figures.get("twins"):
         return []
-    return ["<p>Each task against its single-task twin.</p>", figures_table(figures["twins"], "task")]
+    what = (
+        "Rankers of all tasks together and of each task alone, over the same towers and trained on the same slates: "
+        "the difference on the test part with its 95 % interval (slates and seeds drawn again), and what it says of "
+        "learning together."
+    )
+    return [f"<p>{what}</p>", figures_table(figures["twins"], "task, figure")]
 
 
 def calibration_part(evaluation: Evaluation) -> list[str]:

@@ -9,9 +9,11 @@ from model.train.amounts import Ranks, by_item_events, by_known
 from model.train.baselines import popularity
 from model.train.evaluate import Evaluation, Figures, blended, calibrated_values, test_slates
 from model.train.fairness import exposure_by_popularity, group_gaps
+from model.train.fit import Fitted
 from model.train.moments import Moments
 from model.train.rank import Objective, flattened, list_ranks
 from model.train.system import System
+from model.train.twins import compare_twins
 
 
 def study(recipe: Recipe, dataset: Dataset, system: System, found: Evaluation, seed: int = 0) -> Figures:
@@ -30,6 +32,15 @@ def study(recipe: Recipe, dataset: Dataset, system: System, found: Evaluation, s
         "groups": groups,
         "gaps": gaps,
     }
+
+
+def twin_figures(recipe: Recipe, fitted: Fitted, found: Evaluation) -> Figures:
+    """Each task learned together with the others against learned alone, on the slates of the test part."""
+    if fitted.twins is None:
+        return {}
+    objective, generator = Objective(fitted.spec, recipe.pair_tasks), np.random.default_rng(recipe.training.seed)
+    vectors = fitted.items.vector
+    return {"twins": compare_twins(fitted.twins, fitted.model, objective, found.parts, vectors, generator)}
 
 
 def known_figures(

@@ -25,7 +25,7 @@ from tests.worlds import COLD, genre_of, item_ids, liked, successor, user_ids, w
 
 SETTINGS = {
     "training.max_tokens": 16, "training.epochs": 6, "training.ranker_epochs": 4, "training.seed": 3,
-    "training.twins": True, "training.learning_rate": 0.003, "training.slate": 15,
+    "training.twins": True, "training.twin_seeds": 2, "training.learning_rate": 0.003, "training.slate": 15,
 }  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def test_fallbacks_are_popular_by_context_and_by_scene(made: Made) -> None:
 def test_the_run_folder_has_figures_curves_and_events(made: Made) -> None:
     (run,) = [path for path in (made.folder / "runs").iterdir() if path.name != ".cache"]
     figures = json.loads((run / "metrics.json").read_text())
-    assert figures["twins"].keys() == {"interest", "like", "rating"}
+    assert figures["twins"].keys() == {"interest ndcg@10", "interest auc", "like auc", "rating rmse"}
     assert {"towers", "ranker", "export", "seal"} <= figures["minutes"].keys()
     assert any("tower/ndcg@10" in one for one in json.loads((run / "curves.json").read_text()))
     assert list(run.glob("events.out.tfevents.*"))

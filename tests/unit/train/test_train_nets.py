@@ -23,7 +23,7 @@ from model.train.side import SideLosses, attribute_loss, link_loss
 from model.train.slates import Slates
 from model.train.start import start, start_vectors
 from model.train.tower import Step, TowerData, fit_towers, passage_of, tower_loss, windows_of
-from model.train.twins import one_task, twin_figures
+from model.train.twins import Twins, compare_twins, fit_twins, one_task, only, only_task, sampled
 from tests.logs import make_log
 
 ITEMS, USERS, LENGTH = 10, 12, 8
@@ -251,14 +251,48 @@ def test_readings_do_not_depend_on_the_batch() -> None:
     assert readings(model, some.take(slice(0, 0)), VECTORS).size == 0
 
 
-def test_twins_leave_the_model_alone_and_report_both() -> None:
-    model, (_, record) = net(), recorder()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    settings = SETTINGS.model_copy(update={"ranker_epochs": 2})
-    found = twin_figures(model, Objective(SPEC, TASKS), [slates()], [slates(seed=1)], VECTORS, settings, record)
-    assert found["interest"].keys() == {"together ndcg@10", "together auc", "alone ndcg@10", "alone auc"}
-    assert found["like"].keys() == {"together auc", "alone auc"}
+def twins_of(model: MultiTaskModel, **changes: int) -> Twins:
+    settings = SETTINGS.model_copy(update={"ranker_epochs": 2, "twin_seeds": 2} | changes)
+    _, record = recorder()
+    return fit_twins(model, Objective(SPEC, TASKS), [slates()], [slates(seed=1)], VECTORS, settings, record)
+
+
+def test_twins_leave_the_model_and_the_random_numbers_alone() -> None:
+    model = net()
+    before, state = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
+    twins = twins_of(model)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (len(twins.together), [len(one) for one in twins.alone]) == (2, [2] * len(TASKS))
+
+
+def test_twins_are_compared_task_by_task_on_the_same_slates() -> None:
+    model, objective = net(), Objective(SPEC, TASKS)
+    found = compare_twins(twins_of(model), model, objective, [slates(seed=1)], VECTORS, np.random.default_rng(0))
+    assert {"interest ndcg@10", "interest auc", "like auc"} <= found.keys()
+    for one in found.values():
+        low, high, difference = float(one["low"]), float(one["high"]), float(one["difference"])
+        assert low <= high
+        assert difference == pytest.approx(float(one["together"]) - float(one["alone"]))
+        assert one["verdict"] in ("better", "no difference", "worse")
+        assert one["seeds"] == 2.0
+
+
+def test_a_task_that_is_alone_anyway_is_its_own_twin() -> None:
+    """With one task, together and alone are the same ranker from the same seeds: no difference whatever."""
+    alone, model = only_task(Objective(SPEC, TASKS), 1), net(one_task(SPEC, 1))
+    parts, valid = [only(slates(), 1)], [only(slates(seed=1), 1)]
+    settings = SETTINGS.model_copy(update={"ranker_epochs": 1, "twin_seeds": 2})
+    twins = fit_twins(model, alone, parts, valid, VECTORS, settings, recorder()[1])
+    found = compare_twins(twins, model, alone, valid, VECTORS, np.random.default_rng(0))
+    assert found["like auc"]["difference"] == found["like auc"]["low"] == found["like auc"]["high"] == 0.0
+    assert found["like auc"]["verdict"] == "no difference"
+
+
+def test_twins_learn_from_a_share_of_every_part() -> None:
+    parts = sampled([slates(30), slates(10)], 20, np.random.default_rng(0))
+    assert [len(part) for part in parts] == [15, 5]
+    assert [len(part) for part in sampled(parts, 100, np.random.default_rng(0))] == [15, 5]
 
 
 def test_user_vectors_do_not_depend_on_the_batch() -> None:
