@@ -1,4 +1,4 @@
-"""The offline subcommands: data, check, train, evaluate. What they run is imported only when they run."""
+"""The offline subcommands: data, check, train, evaluate, ablate. What they run is imported only when they run."""
 
 import argparse
 import importlib
@@ -12,7 +12,7 @@ Run: TypeAlias = Callable[[argparse.Namespace], int | None]
 
 def register(commands: Commands) -> None:
     """Add the subcommands to `polyrank`; each sets `run`, a function of the parsed arguments to an exit status."""
-    for add in (_data, _check, _train, _evaluate):
+    for add in (_data, _check, _train, _evaluate, _ablate):
         add(commands)
 
 
@@ -47,6 +47,18 @@ def _evaluate(commands: Commands) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the tables")
     parser.add_argument("--report", type=Path, metavar="FILE", help="where report.html goes (the bundle's folder)")
     parser.set_defaults(run=_lazily("model.job", "evaluate_command"))
+
+
+def _ablate(commands: Commands) -> None:
+    parser = commands.add_parser("ablate", help="train with one part left out at a time: what each is worth")
+    _recipe(parser)
+    parser.add_argument("--profile", default="quick", help="quick, full, or one of [training.profiles] (quick)")
+    parts = "text attributes graph sequence context counters sharing channels (all that the recipe has)"
+    parser.add_argument("--parts", nargs="+", metavar="PART", help=parts)
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="train from each (the recipe's)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of figures and report (runs/ablation-…)")
+    _settings(parser)
+    parser.set_defaults(run=_lazily("model.ablation", "ablate_command"), seed=None)
 
 
 def _recipe(parser: argparse.ArgumentParser) -> None:

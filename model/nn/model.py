@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.features.spec import FeatureSpec
+from model.nn.apart import Apart
 from model.nn.graph import NONE, GraphEncoder
 from model.nn.ranker import Ranker
 from model.nn.settings import NetSettings
@@ -64,7 +65,7 @@ class MultiTaskModel(nn.Module):
         self.graph_encoder = GraphEncoder(entities, relations, spec.graph_dim, self.settings.graph_layers)
         self.item_tower = ItemTower(spec, items, self.settings)
         self.user_tower = UserTower(spec, self.settings)
-        self.ranker = Ranker(spec, self.settings)
+        self.ranker = make_ranker(spec, self.settings)
         self.sides = SideHeads(spec)
 
     def item_vectors(self, features: ItemFeatures, hide_ids: Tensor | None = None) -> Tensor:
@@ -95,3 +96,8 @@ class MultiTaskModel(nn.Module):
         """Logits and values [B, C, T], exactly what ranker.onnx gives."""
         logits: Tensor = self.ranker(**inputs)
         return logits
+
+
+def make_ranker(spec: FeatureSpec, settings: NetSettings) -> Ranker:
+    """One ranker of all tasks, or one for each."""
+    return Ranker(spec, settings) if settings.sharing else Apart(spec, settings)

@@ -58,6 +58,7 @@ class Ranker(nn.Module):
         names = [task.name for task in spec.tasks]
         user, features = len(user_feature_names(spec)), len(candidate_feature_names(spec))
         self.user_norm, self.candidate_norm = Normaliser(user), Normaliser(features)
+        self.muted = torch.tensor([is_muted(name, settings) for name in candidate_feature_names(spec)])
         self.moment = MomentEmbedding(spec, settings.context)
         wide = settings.ranker_width
         self.state = nn.Sequential(nn.Linear(2 * spec.dim + user, wide), nn.GELU(), nn.Dropout(settings.dropout))
@@ -74,7 +75,8 @@ class Ranker(nn.Module):
     def set_normalisation(self, user: tuple[Tensor, Tensor], candidate: tuple[Tensor, Tensor]) -> None:
         """Take (mean, std) of user_features [Fu] and of candidate_features [F], measured on training examples."""
         self.user_norm.set(*user)
-        self.candidate_norm.set(*candidate)
+        mean, std = candidate
+        self.candidate_norm.set(mean, std.masked_fill(self.muted, torch.inf))
 
     def raw(
         self,
@@ -126,3 +128,11 @@ class Ranker(nn.Module):
         """What is read of every candidate: its vector, the history in its light, its features and the constant 1."""
         read = self.attention(candidates, *events) * self.sequence
         return torch.cat([candidates, *read.unbind(1), features], dim=-1)
+
+
+def is_muted(feature: str, settings: NetSettings) -> bool:
+    """Whether a candidate feature belongs to a part that is switched off; it then reads as 0."""
+    kind, _, name = feature.partition(":")
+    of_counters = kind in ("share", "item")
+    of_attributes = kind == "cross" and name in ("attributes", "liking")
+    return (of_counters and not settings.counters) or (of_attributes and not settings.attributes)

@@ -26,3 +26,5 @@ class NetSettings(Frozen):
     graph: bool = True
     sequence: bool = True
     context: bool = True
+    counters: bool = True
+    sharing: bool = True  # off: a ranker of its own for every task

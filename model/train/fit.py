@@ -79,7 +79,7 @@ class Learner:
     """The stages of one fit and what they hand on to each other."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset, text: NDArray[np.float32], record: Record) -> None:
-        settings = recipe.training
+        settings, (recipe, dataset) = recipe.training, used(recipe, dataset)
         torch.manual_seed(settings.seed)
         self.recipe, self.dataset, self.settings, self.record = recipe, dataset, settings, record
         self.generator = np.random.default_rng(settings.seed)
@@ -287,9 +287,18 @@ class Learner:
         )  # fmt: skip
 
 
+def used(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Dataset]:
+    """What learning sees when parts are switched off: no graph, no side task that would teach a part all the same."""
+    settings = recipe.training
+    off = {"item_attributes": settings.attributes, "graph_links": settings.graph}
+    tasks = tuple(task for task in recipe.tasks if off.get(task.kind, True))
+    kept = dataset if settings.graph else replace(dataset, graph=None)
+    return recipe.model_copy(update={"tasks": tasks}), kept
+
+
 def wanted_channels(settings: Training, dataset: Dataset) -> tuple[ChannelSpec, ...]:
     """The recall channels that are enabled and have what they need."""
-    shared = dataset.graph is not None or bool(dataset.item_records.values)
+    shared = dataset.graph is not None or (settings.attributes and bool(dataset.item_records.values))
     names = ["tower", "cooccurrence", "ease", *(["graph"] if shared else [])]
     return tuple(channel_spec(name, settings) for name in names if settings.channel(name).enabled)
 

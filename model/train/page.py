@@ -46,7 +46,7 @@ def figures_table(figures: Mapping[str, Mapping[str, object]], first: str = "") 
 
 
 def _cell(value: object) -> str:
-    kind = f" {value}" if value in ("better", "worse") else ""
+    kind = {"better": " better", "helps": " better", "worse": " worse", "hurts": " worse"}.get(str(value), "")
     return f'<td class="n{kind}">{text(shown(value))}'
 
 

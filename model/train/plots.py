@@ -171,3 +171,18 @@ def lorenz(counts: NDArray[np.int64], shown: NDArray[np.int64]) -> str:
     axis.set(xlabel="share of the catalogue, most popular first", ylabel="share of all")
     legend(axis)
     return svg(figure, "how exposure is spread over the catalogue")
+
+
+def differences(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """A panel a figure, a line a part: its difference with its interval; whoever crosses the zero line is unsure."""
+    figure, axes = panels(len(figures), 2.8)
+    for axis, (name, parts) in zip(axes, figures.items(), strict=True):
+        axis.axvline(0, color=INK, linewidth=1)
+        for place, one in enumerate(reversed(list(parts.values()))):
+            colour = {"helps": COLOURS[2], "hurts": COLOURS[4]}.get(one["verdict"], COLOURS[5])
+            axis.plot([one["low"], one["high"]], [place, place], color=colour)
+            axis.plot([one["difference"]], [place], "o", color=colour, markersize=5)
+        axis.set_yticks(range(len(parts)), list(reversed(list(parts))))
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        axis.set_title(name)
+    return svg(figure, "what the whole has over a training without each part")

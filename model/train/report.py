@@ -150,3 +150,16 @@ def _plain(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def write_ablation(path: Path, name: str, found: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write the report of an ablation: `found` is part → figure → whole, without, difference, low, high, verdict."""
+    what = (
+        "What the whole has over a training without the part, on the same moments of the test part, with the 95 % "
+        "interval when moments and seeds are drawn again. Of an RMSE less is better: there a negative difference helps."
+    )
+    names = list(next(iter(found.values()), {}))
+    by_figure = {name: {part: one[name] for part, one in found.items()} for name in names}
+    parts = [(figure, [figures_table(one, "without")]) for figure, one in by_figure.items()]
+    head = [rows_table(list(facts.items())), f"<p>{what}</p>", plots.differences(by_figure)]
+    path.write_text(page(f"{name}: what each part is worth", head, parts), encoding="utf-8")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.config import Training
 from model.features.spec import FeatureSpec
-from model.nn.model import MultiTaskModel
+from model.nn.model import MultiTaskModel, make_ranker
 from model.nn.ranker import Ranker
 from model.train.rank import Objective, fit_ranker, readings
 from model.train.samples import Samples, task_samples
@@ -68,7 +68,7 @@ def _fitted(
     """One ranker from one seed."""
     with torch.random.fork_rng(devices=[]):  # what is trained after twins does not depend on them
         torch.manual_seed(seed)
-        ranker = Ranker(objective.spec, model.settings)
+        ranker = make_ranker(objective.spec, model.settings)
         with playing(model, ranker):
             fit_ranker(model, objective, parts, valid, vectors, settings, np.random.default_rng(seed), record)
     return ranker
@@ -119,7 +119,11 @@ def compared(
 
 
 def _samples(
-    model: MultiTaskModel, ranker: Ranker, objective: Objective, parts: Sequence[Slates], vectors: NDArray[np.float32]
+    model: MultiTaskModel,
+    ranker: Ranker,
+    objective: Objective,
+    parts: Sequence[Slates],
+    vectors: NDArray[np.float32],
 ) -> Samples:
     with playing(model, ranker):
         return task_samples(objective, parts, [readings(model, part, vectors) for part in parts])
