@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -41,7 +42,7 @@ def panels(count: int, height: float = 2.6, columns: int = 3) -> tuple[Figure, l
     across = min(max(count, 1), columns)
     down = -(-max(count, 1) // across)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.5 * across, height * down), layout="constrained")
+        figure = Figure(figsize=(3.5 * across, height * down), layout=ConstrainedLayoutEngine(h_pad=0.1))
         grid = figure.subplots(down, across, squeeze=False).ravel()
     for axis in grid[count:]:
         axis.set_axis_off()

@@ -156,7 +156,8 @@ def write_ablation(path: Path, name: str, found: Mapping[str, Any], facts: Mappi
     """Write the report of an ablation: `found` is part → figure → whole, without, difference, low, high, verdict."""
     what = (
         "What the whole has over a training without the part, on the same moments of the test part, with the 95 % "
-        "interval when moments and seeds are drawn again. Of an RMSE less is better: there a negative difference helps."
+        "interval when moments and seeds are drawn again. Of an RMSE less is better: there a negative difference "
+        "helps. One seed's training also holds the luck of where it stopped: several seeds tell more."
     )
     names = list(next(iter(found.values()), {}))
     by_figure = {name: {part: one[name] for part, one in found.items()} for name in names}
