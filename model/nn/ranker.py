@@ -133,6 +133,6 @@ class Ranker(nn.Module):
 def is_muted(feature: str, settings: NetSettings) -> bool:
     """Whether a candidate feature belongs to a part that is switched off; it then reads as 0."""
     kind, _, name = feature.partition(":")
-    of_counters = kind in ("share", "item")
+    of_counters = kind in ("share", "rate", "item")
     of_attributes = kind == "cross" and name in ("attributes", "liking")
     return (of_counters and not settings.counters) or (of_attributes and not settings.attributes)

@@ -10,7 +10,7 @@ from model.nn.settings import NetSettings
 from tests.nets import TASKS, inputs_of, small_model, spec_of
 
 NAMES, USERS = candidate_feature_names(spec_of()), len(user_feature_names(spec_of()))
-COUNTERS = [name.startswith(("share:", "item:")) for name in NAMES]
+COUNTERS = [name.startswith(("share:", "rate:", "item:")) for name in NAMES]
 ATTRIBUTES = [name in ("cross:attributes", "cross:liking") for name in NAMES]
 
 
