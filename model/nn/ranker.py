@@ -1,5 +1,7 @@
 """The ranker: user state, target attention over the history, candidate and crosses → experts → one reading a task."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -8,10 +10,17 @@ from model.features.spec import FeatureSpec
 from model.nn.experts import make_experts
 from model.nn.first import FirstLayer
 from model.nn.heads import Heads, TaskValues
-from model.nn.layers import EventEmbedding, MomentEmbedding, Normaliser
+from model.nn.layers import OWN, EventEmbedding, MomentEmbedding, Normaliser
 from model.nn.settings import NetSettings
 
 Events = tuple[Tensor, Tensor, Tensor, Tensor]  # vectors, types, values, gaps
+
+
+class Shared(NamedTuple):
+    """Parameters that more than one task reads: all of them, and those of the last layer before the tasks part."""
+
+    everything: list[nn.Parameter]
+    last: list[nn.Parameter]
 
 
 class TargetAttention(nn.Module):
@@ -75,6 +84,18 @@ class Ranker(nn.Module):
         """Take (mean, std) of user_features [Fu] and of candidate_features [F], measured on training examples."""
         self.user_norm.set(*user)
         self.candidate_norm.set(*candidate)
+
+    def shared(self) -> Shared:
+        """What more than one task reads: all but what is kept by a task's key.
+
+        First layers are all shared: in PLE each task hears the others' own ones through the shared mixture.
+        """
+        named = {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if name.startswith("first.banks.") or not any(part.startswith(OWN) for part in name.split("."))
+        }
+        return Shared(list(named.values()), [one for name, one in named.items() if name.startswith("experts.")])
 
     def raw(
         self,

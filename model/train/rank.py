@@ -66,7 +66,7 @@ def fit_ranker(
     """
     normalise(model, parts)
     table = torch.from_numpy(vectors)
-    weighting = make_weighting(settings.weighting, [task.weight for task in objective.tasks])
+    weighting = make_weighting(settings.weighting, [task.weight for task in objective.tasks], generator)
     groups = [
         {"params": list(model.ranker.parameters()), "weight_decay": settings.weight_decay},
         {"params": list(weighting.parameters()), "weight_decay": 0.0},
@@ -78,13 +78,13 @@ def fit_ranker(
     labels = [objective.labels(part) for part in parts]
     for epoch in tqdm(range(1, settings.ranker_epochs + 1), desc="ranker", mininterval=2):
         means = _epoch(model, objective, parts, labels, table, weighting, schedule, batch, generator)
-        weighting.epoch_ends(means[:-1])
+        weighting.epoch_ends(means)
         figure, figures = validate(model, objective, valid, vectors)
-        named = {f"ranker/loss/{task.name}": loss for task, loss in zip(objective.tasks, means, strict=False)}
+        named = {f"ranker/loss/{task.name}": loss for task, loss in zip(objective.tasks, means, strict=True)}
         weights = dict(
             zip((f"ranker/weight/{task.name}" for task in objective.tasks), weighting.weights(), strict=True)
         )
-        record(epoch, named | {"ranker/loss/list": means[-1]} | weights | figures)
+        record(epoch, named | weights | figures)
         if stopper.worse(figure, epoch):
             break
     stopper.restore(settings.ranker_epochs)
@@ -109,17 +109,16 @@ def _epoch(
     batch: int,
     generator: np.random.Generator,
 ) -> list[float]:
-    """One pass in random order; the mean loss of each task, then of the lists."""
+    """One pass in random order; the mean loss of each task."""
     model.train()
-    totals, steps = np.zeros(len(objective.tasks) + 1), 0
+    totals, steps, shared = np.zeros(len(objective.tasks)), 0, model.ranker.shared()
     for part, some in shuffled(parts, batch, generator):
         schedule.optimiser.zero_grad(set_to_none=True)
-        by_task, listed = slate_losses(model, objective, parts[part].take(some), labels[part][some], vectors)
-        total = weighting.total(by_task) + listed
-        total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        by_task = slate_losses(model, objective, parts[part].take(some), labels[part][some], vectors)
+        weighting.descend(by_task, shared)
         torch.nn.utils.clip_grad_norm_(model.ranker.parameters(), 5.0)
         schedule.step()
-        totals += [*by_task.tolist(), float(listed.detach())]
+        totals += by_task.detach().numpy()
         steps += 1
     check_loss("ranker loss", float(totals.sum()))
     return [float(value) for value in totals / max(steps, 1)]
@@ -140,16 +139,16 @@ def shuffled(
 
 def slate_losses(
     model: MultiTaskModel, objective: Objective, slates: Slates, labels: NDArray[np.float32], vectors: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Loss of each task [T], and the weighted softmax losses of the tasks that order lists, one number."""
+) -> Tensor:
+    """Loss of each task [T]: of its labels and, where it orders lists, of what happened in each list (softmax)."""
     raw = model.rank_raw(ranker_batch(slates, vectors))
     truth = torch.from_numpy(labels)
     by_task, _ = losses.task_losses(objective.spec.tasks, model.ranker.values, raw, truth)
-    listed = torch.zeros(())
+    of_lists = [torch.zeros(())] * len(objective.tasks)
     for place in objective.lists:
         relevance = torch.from_numpy(list_relevance(slates, place))
-        listed = listed + objective.tasks[place].weight * losses.listwise(raw[..., place], relevance)
-    return by_task, listed
+        of_lists[place] = losses.listwise(raw[..., place], relevance)
+    return by_task + torch.stack(of_lists)
 
 
 def list_relevance(slates: Slates, place: int) -> NDArray[np.float32]:

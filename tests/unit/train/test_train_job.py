@@ -215,7 +215,7 @@ def test_the_command_line_chooses_profile_seed_and_settings(made: Made) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
-        ("weighting", "pcgrad", r"training\.weighting: found 'pcgrad'; use one of fixed, uncertainty, dwa"),
+        ("weighting", "search", r"training\.weighting: found 'search'; use one of fixed, uncertainty, dwa"),
     ],
 )
 def test_a_setting_that_training_does_not_carry_out_is_refused_before_any_work(
