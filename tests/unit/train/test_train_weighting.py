@@ -1,10 +1,13 @@
 """Loss weighting strategies: known answers, and one law for all: a task without labels moves nothing."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from model.config import Training
 from model.errors import TrainingError
 from model.nn.ranker import Shared
 from model.train.weighting import STRATEGIES, DynamicAverage, Fixed, GradNorm, PCGrad, Uncertainty, make_weighting
@@ -22,6 +25,11 @@ def gradient(parameter: nn.Parameter) -> list[float]:
 def quadratics(x: nn.Parameter, *centres: tuple[float, ...]) -> Tensor:
     """Losses ½|x - centre|², whose gradients are x - centre."""
     return torch.stack([0.5 * (x - torch.tensor(centre)).square().sum() for centre in centres])
+
+
+def test_every_weighting_that_a_recipe_may_name_is_carried_out() -> None:
+    named = set(get_args(Training.model_fields["weighting"].annotation))
+    assert named == {*STRATEGIES, "search"}
 
 
 def test_fixed_weights_are_the_recipes() -> None:
