@@ -9,7 +9,7 @@ from model.features.ranking import candidate_feature_names, user_feature_names
 from model.features.spec import FeatureSpec
 from model.nn.experts import make_experts
 from model.nn.first import FirstLayer
-from model.nn.heads import Heads, TaskValues
+from model.nn.heads import Heads, TaskValues, with_chains
 from model.nn.layers import OWN, EventEmbedding, MomentEmbedding, Normaliser
 from model.nn.settings import NetSettings
 
@@ -78,6 +78,7 @@ class Ranker(nn.Module):
         self.first = FirstLayer(sizes, spec.dim, settings.expert_width, banks, gates)
         self.heads = Heads(spec.tasks, features, settings)
         self.values = TaskValues(spec.tasks)
+        self.chains = spec.chains()
         self.sequence = float(settings.sequence)
 
     def set_normalisation(self, user: tuple[Tensor, Tensor], candidate: tuple[Tensor, Tensor]) -> None:
@@ -115,8 +116,7 @@ class Ranker(nn.Module):
         user, query = self._user(user_vector, profile, context, user_features)
         features = nn.functional.pad(self.candidate_norm(candidate_features), (0, 1), value=1.0)
         first, gates = self.first(user, query, self._each(candidate_vectors, events, features))
-        raw: Tensor = self.heads(self.experts(first, gates), features)
-        return raw
+        return with_chains(self.heads(self.experts(first, gates), features), self.chains)
 
     def forward(
         self,

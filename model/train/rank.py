@@ -42,12 +42,20 @@ class Objective:
                 found[..., place] = np.nan  # its loss is the list's
             elif task.negatives > 0:
                 found[..., place] = self._sampled(found[..., place], slates.role, task.negatives)
-        return found
+        return over_chains(found, self.spec)
 
     def _sampled(self, labels: NDArray[np.float32], role: NDArray[np.int8], most: int) -> NDArray[np.float32]:
         """0 for the first `most` random candidates of each slate whose positive is labelled."""
         drawn = (role == RANDOM) & (np.cumsum(role == RANDOM, axis=1) <= most)
         return np.where(drawn & ~np.isnan(labels[:, :1]), np.float32(0.0), labels)
+
+
+def over_chains(labels: NDArray[np.float32], spec: FeatureSpec) -> NDArray[np.float32]:
+    """Labels [..., T] with 0 where nothing was known and what should come before did not happen; changed in place."""
+    for place, before in spec.chains().items():
+        end, start = labels[..., place], labels[..., before]
+        end[np.isnan(end) & (start == 0)] = 0.0
+    return labels
 
 
 def fit_ranker(

@@ -20,7 +20,7 @@ from model.train.arrays import Features
 from model.train.batches import item_vectors, ranker_batch, user_vectors
 from model.train.moments import Moments
 from model.train.passage import Passage
-from model.train.rank import Objective, fit_ranker, list_relevance, readings, slate_losses, validate
+from model.train.rank import Objective, fit_ranker, list_relevance, over_chains, readings, slate_losses, validate
 from model.train.side import SideLosses, attribute_loss, link_loss
 from model.train.slates import Slates
 from model.train.start import start, start_vectors
@@ -285,6 +285,28 @@ def test_without_a_list_task_the_loss_decides() -> None:
     some = slates(8).replaced(labels=slates(8).labels[..., 1:])
     figure, figures = validate(net(spec), Objective(spec, TASKS[1:]), [some], VECTORS)
     assert figure == -figures["ranker/valid/like"]
+
+
+def test_nothing_follows_what_did_not_happen() -> None:
+    nan = np.nan
+    chain = SPEC.model_copy(
+        update={"tasks": (TaskSpec(name="buy", kind="binary", after="click"), TaskSpec(name="click", kind="binary"))}
+    )
+    given = np.asarray([[nan, 0], [nan, 1], [1, nan], [0, nan], [1, 1], [nan, nan], [0, 1]], np.float32)
+    told = np.asarray([[0, 0], [nan, 1], [1, nan], [0, nan], [1, 1], [nan, nan], [0, 1]], np.float32)
+    np.testing.assert_array_equal(over_chains(given.copy(), chain), told)
+    np.testing.assert_array_equal(over_chains(given.copy(), SPEC), given)
+
+
+def test_a_sampled_negative_of_a_click_is_one_of_what_comes_after_it() -> None:
+    click, buy = TASKS[0], TASKS[1].model_copy(update={"after": "interest"})
+    tasks = (SPEC.tasks[0], SPEC.tasks[1].model_copy(update={"after": "interest"}))
+    some = slates(6)
+    labels = Objective(SPEC.model_copy(update={"tasks": tasks}), (click, buy)).labels(some)
+    drawn = labels[..., 0] == 0
+    assert drawn.any()
+    assert (labels[drawn, 1] == 0).all()
+    np.testing.assert_array_equal(labels[:, 0], Objective(SPEC, TASKS).labels(some)[:, 0])
 
 
 def test_readings_do_not_depend_on_the_batch() -> None:

@@ -119,8 +119,15 @@ def test_trials_that_do_worse_than_most_are_cut_short() -> None:
 
 
 def test_a_recipe_that_asks_for_a_search_is_fitted_with_what_it_found(tmp_path: Path) -> None:
-    changes = {"epochs": 1, "ranker_epochs": 1, "search_trials": 3, "weighting": "search", "twins": False, "slate": 5}
-    named: dict[str, JsonValue] = {f"training.{name}": value for name, value in changes.items()}
+    changes: dict[str, JsonValue] = {
+        "epochs": 1,
+        "ranker_epochs": 1,
+        "search_trials": 3,
+        "weighting": "search",
+        "twins": False,
+        "slate": 5,
+    }
+    named = {f"training.{name}": value for name, value in changes.items()}
     recipe = Recipe.load(write_world(tmp_path)).under("quick", named)
     dataset, record = load(recipe), Record(tmp_path / "runs")
     learner = Learner(recipe, dataset, np.ones((len(dataset.items), 4), np.float32), record)
