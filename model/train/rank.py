@@ -13,7 +13,8 @@ from model.config import Task, Training
 from model.features.spec import FeatureSpec
 from model.nn import losses
 from model.nn.model import MultiTaskModel
-from model.train.batches import ranker_batch
+from model.train.adversarial import robust
+from model.train.batches import Batch, ranker_batch
 from model.train.loop import Schedule, Stopper, batch_size, check_loss
 from model.train.metrics import MISSED, ndcg
 from model.train.slates import EMPTY, OFFERED, POSITIVE, RANDOM, Slates
@@ -85,7 +86,9 @@ def fit_ranker(
     schedule, stopper = Schedule(optimiser, steps, settings.warmup), Stopper(model, settings.patience)
     labels = [objective.labels(part) for part in parts]
     for epoch in tqdm(range(1, settings.ranker_epochs + 1), desc="ranker", mininterval=2):
-        means = _epoch(model, objective, parts, labels, table, weighting, schedule, batch, generator)
+        means = _epoch(
+            model, objective, parts, labels, table, weighting, schedule, batch, settings.adversarial, generator
+        )
         weighting.epoch_ends(means)
         figure, figures = validate(model, objective, valid, vectors)
         named = {f"ranker/loss/{task.name}": loss for task, loss in zip(objective.tasks, means, strict=True)}
@@ -115,6 +118,7 @@ def _epoch(
     weighting: Weighting,
     schedule: Schedule,
     batch: int,
+    adversarial: float,
     generator: np.random.Generator,
 ) -> list[float]:
     """One pass in random order; the mean loss of each task."""
@@ -122,7 +126,8 @@ def _epoch(
     totals, steps, shared = np.zeros(len(objective.tasks)), 0, model.ranker.shared()
     for part, some in shuffled(parts, batch, generator):
         schedule.optimiser.zero_grad(set_to_none=True)
-        by_task = slate_losses(model, objective, parts[part].take(some), labels[part][some], vectors)
+        mine, told = parts[part].take(some), labels[part][some]
+        by_task = slate_losses(model, objective, mine, told, vectors, adversarial)
         weighting.descend(by_task, shared)
         torch.nn.utils.clip_grad_norm_(model.ranker.parameters(), 5.0)
         schedule.step()
@@ -146,17 +151,31 @@ def shuffled(
 
 
 def slate_losses(
-    model: MultiTaskModel, objective: Objective, slates: Slates, labels: NDArray[np.float32], vectors: Tensor
+    model: MultiTaskModel,
+    objective: Objective,
+    slates: Slates,
+    labels: NDArray[np.float32],
+    vectors: Tensor,
+    adversarial: float = 0.0,
 ) -> Tensor:
-    """Loss of each task [T]: of its labels and, where it orders lists, of what happened in each list (softmax)."""
-    raw = model.rank_raw(ranker_batch(slates, vectors))
-    truth = torch.from_numpy(labels)
-    by_task, _ = losses.task_losses(objective.spec.tasks, model.ranker.values, raw, truth)
-    of_lists = [torch.zeros(())] * len(objective.tasks)
-    for place in objective.lists:
-        relevance = torch.from_numpy(list_relevance(slates, place))
-        of_lists[place] = losses.listwise(raw[..., place], relevance)
-    return by_task + torch.stack(of_lists)
+    """Loss of each task [T]: of its labels and, where it orders lists, of what happened in each list (softmax).
+
+    With `adversarial` the mean of this and of the loss on vectors moved that far against it.
+    """
+    inputs, truth = ranker_batch(slates, vectors), torch.from_numpy(labels)
+    lists = {place: torch.from_numpy(list_relevance(slates, place)) for place in objective.lists}
+
+    def losses_of(inputs: Batch) -> Tensor:
+        raw = model.rank_raw(inputs)
+        by_task, _ = losses.task_losses(objective.spec.tasks, model.ranker.values, raw, truth)
+        of_lists = [torch.zeros(())] * len(objective.tasks)
+        for place, relevance in lists.items():
+            of_lists[place] = losses.listwise(raw[..., place], relevance)
+        return by_task + torch.stack(of_lists)
+
+    if not adversarial:
+        return losses_of(inputs)
+    return robust(losses_of, inputs, torch.tensor([task.weight for task in objective.tasks]), adversarial)
 
 
 def list_relevance(slates: Slates, place: int) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from model.nn.model import MultiTaskModel
 from model.nn.ranker import Ranker
 from model.nn.settings import NetSettings
 from model.train import tower
+from model.train.adversarial import moved
 from model.train.arrays import Features
 from model.train.batches import item_vectors, ranker_batch, user_vectors
 from model.train.moments import Moments
@@ -285,6 +286,38 @@ def test_without_a_list_task_the_loss_decides() -> None:
     some = slates(8).replaced(labels=slates(8).labels[..., 1:])
     figure, figures = validate(net(spec), Objective(spec, TASKS[1:]), [some], VECTORS)
     assert figure == -figures["ranker/valid/like"]
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 0.1])
+def test_vectors_moved_against_the_ranker_cost_it_more_and_by_default_none_is(epsilon: float) -> None:
+    model, objective, some, table = net(), Objective(SPEC, TASKS), slates(8), torch.from_numpy(VECTORS)
+    labels = objective.labels(some)
+    weights = torch.tensor([task.weight for task in TASKS])
+    clean = (weights * slate_losses(model, objective, some, labels, table)).sum().detach()
+    both = (weights * slate_losses(model, objective, some, labels, table, epsilon)).sum().detach()
+    assert both > clean
+    near = (weights * slate_losses(model, objective, some, labels, table, 1e-6)).sum().detach()
+    torch.testing.assert_close(near, clean, rtol=1e-4, atol=1e-5)
+    assert Training().adversarial == 0.0
+
+
+def test_vectors_move_as_far_as_said_along_their_gradient_and_padding_stays() -> None:
+    vectors = torch.arange(12.0).reshape(2, 3, 2)
+    gradient = torch.tensor([[[3.0, 4.0], [0.0, 0.0], [0.0, -1e-12]], [[1.0, 0.0], [0.0, 0.0], [-5.0, 12.0]]])
+    step = moved({"history_vectors": vectors}, {"history_vectors": gradient}, 0.5)["history_vectors"] - vectors
+    torch.testing.assert_close(step[0], torch.tensor([[0.3, 0.4], [0.0, 0.0], [0.0, -0.5]]))
+    assert float(step[1, 1].abs().sum()) == 0.0
+
+
+def test_the_ranker_learns_under_attack() -> None:
+    model, (kept, record) = net(), recorder()
+    changes = {"ranker_epochs": 8, "ranker_learning_rate": 0.01, "adversarial": 0.2}
+    settings = SETTINGS.model_copy(update=changes)
+    fit_ranker(
+        model, Objective(SPEC, TASKS), [slates()], [slates(seed=1)], VECTORS, settings, np.random.default_rng(0), record
+    )
+    assert kept[-1]["ranker/loss/interest"] < kept[0]["ranker/loss/interest"]
+    assert max(one["ranker/ndcg@10/interest"] for one in kept) > 0.9
 
 
 def test_nothing_follows_what_did_not_happen() -> None:
