@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from model.bundle import Bundle, BundleWriter, DatasetInfo, Manifest, Parity, open_bundle, version_name
-from model.config import Recipe, Training, parse_changes
+from model.config import Recipe, parse_changes
 from model.data.checks import refuse_failures, run_checks
 from model.data.loading import load
 from model.data.log import TRAIN, VALID, Dataset
@@ -30,7 +30,6 @@ from model.train.study import study, twin_figures
 from model.train.system import System, of_bundle, of_fitted
 from model.train.texts import catalogue_texts
 from model.train.threads import choose_threads
-from model.train.weighting import make_weighting
 
 log = logging.getLogger(__name__)
 THREADS = 2  # at most: more pays little on nets of this size
@@ -53,7 +52,6 @@ def asked_recipe(arguments: argparse.Namespace) -> Recipe:
 
 def train(recipe: Recipe, data_dir: Path | None, out: Path, runs: Path = Path("runs")) -> Path:
     """Learn a recipe and leave a sealed bundle in `out`; its path. Raises PolyrankError where any step refuses."""
-    refuse_untrained(recipe.training)
     log.info("threads: %d", choose_threads(THREADS))
     dataset = load(recipe, data_dir)
     refuse_failures(run_checks(recipe, dataset))
@@ -64,11 +62,6 @@ def train(recipe: Recipe, data_dir: Path | None, out: Path, runs: Path = Path("r
         return _trained(recipe, dataset, record, out / version, created)
     finally:
         record.close()
-
-
-def refuse_untrained(settings: Training) -> None:
-    """Raise TrainingError for a setting that a recipe may hold and training does not carry out, before any work."""
-    make_weighting(settings.weighting, [1.0])
 
 
 def free_version(out: Path, version: str) -> str:

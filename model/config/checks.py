@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def cross_check(recipe: "Recipe") -> None:
     """Raise Conflict about the first pair of keys that do not fit."""
-    for rule in (_names, _times, _events, _side_tasks, _blend, _profiles):
+    for rule in (_names, _times, _events, _side_tasks, _chains, _blend, _profiles):
         rule(recipe)
 
 
@@ -66,6 +66,19 @@ def _side_tasks(recipe: "Recipe") -> None:
             )
         entities = recipe.items if task.kind == "item_attributes" else recipe.users
         _among(f"tasks.{task.name}.attributes", task.attributes, entities.attributes if entities else ())
+
+
+def _chains(recipe: "Recipe") -> None:
+    before = {task.name: task.after for task in recipe.tasks if task.kind == "binary"}
+    for name, one in before.items():
+        way = [name]
+        while one is not None:
+            if one not in before:
+                raise Conflict(f"tasks.{way[-1]}.after", one, f"use a binary task: {', '.join(sorted(before))}")
+            if one in way:
+                raise Conflict(f"tasks.{name}.after", " after ".join([*way, one]), "a chain must begin somewhere")
+            way.append(one)
+            one = before[one]
 
 
 def _blend(recipe: "Recipe") -> None:

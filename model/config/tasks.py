@@ -18,6 +18,8 @@ class Task(Section):
     no task says it, else 0); `low`, `high` the range of a regression or ordinal label (null: as in training).
     `horizon` (seconds, or "ever") makes a binary label look ahead: a row is positive when a row of the same user, item
     and part, at most that much later, fulfils the label; `given` says which rows ask (a view, say).
+    `after` (a binary task's name) makes a binary label the end of a chain: it can only come where that one came, so its
+    probability is the product of both and every row that tells one of them may tell the other (ESMM, Ma et al. 2018).
     `attributes` limits an item_attributes or user_profile task (default: the one it is named after, else all).
     """
 
@@ -34,6 +36,7 @@ class Task(Section):
     low: float | None = None
     high: float | None = None
     horizon: PositiveFloat | Literal["ever"] | None = None
+    after: Name | None = None
     attributes: tuple[Name, ...] = ()
 
     @model_validator(mode="after")
@@ -44,6 +47,8 @@ class Task(Section):
             raise ValueError(f"{self.name!r} is a column of the batch answers; give the task another name")
         if self.horizon is not None and self.kind != "binary":
             raise ValueError(f"horizon belongs to binary tasks; {self.kind} labels are the row's own")
+        if self.after is not None and self.kind != "binary":
+            raise ValueError(f"after belongs to binary tasks; {self.kind} is no event that follows another")
         if not self.is_pair and (self.label or self.given or self.negatives or self.blend is not None):
             raise ValueError(f"label, given, negatives and blend belong to pair tasks; {self.kind} is a side task")
         return self

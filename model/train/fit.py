@@ -27,6 +27,7 @@ from model.train.moments import Moments
 from model.train.plan import Plan, make_plan
 from model.train.rank import Objective, fit_ranker, flattened, readings
 from model.train.record import Record
+from model.train.search import Search
 from model.train.side import side_losses
 from model.train.slates import JUDGED, POSITIVE, Draw, Knowledge, SlateBuilder, Slates, firsts, moment_groups
 from model.train.start import start
@@ -144,6 +145,8 @@ class Learner:
         parts = [*self.taught_slates(items), *self.judged_slates(items)]
         self.validating = [part for part in self.valid_slates(items) if len(part)]
         self.record.stage("slates")
+        if self.settings.weighting == "search":
+            self.search(parts, items.vector)
         args = (self.objective, parts, self.validating, items.vector, self.settings)
         fit_ranker(self.model, *args, self.generator, self.record.epoch)
         given = [readings(self.model, part, items.vector) for part in self.validating]
@@ -152,6 +155,13 @@ class Learner:
         if self.settings.twins:
             self.twins = fit_twins(self.model, *args, self.record.epoch)
             self.record.stage("twins")
+
+    def search(self, parts: Sequence[Slates], vectors: NDArray[np.float32]) -> None:
+        """Weights of the tasks (and settings of the ranker) by trials; from here on they are fixed."""
+        found = Search(self.model, self.objective, parts, self.validating, vectors, self.settings).run()
+        self.objective, self.settings = replace(self.objective, tasks=found.tasks), found.settings
+        self.record.figures["search"] = found.figures
+        self.record.stage("search")
 
     @property
     def random_candidates(self) -> int:

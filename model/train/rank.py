@@ -13,7 +13,8 @@ from model.config import Task, Training
 from model.features.spec import FeatureSpec
 from model.nn import losses
 from model.nn.model import MultiTaskModel
-from model.train.batches import ranker_batch
+from model.train.adversarial import robust
+from model.train.batches import Batch, ranker_batch
 from model.train.loop import Schedule, Stopper, batch_size, check_loss
 from model.train.metrics import MISSED, ndcg
 from model.train.slates import EMPTY, OFFERED, POSITIVE, RANDOM, Slates
@@ -42,12 +43,20 @@ class Objective:
                 found[..., place] = np.nan  # its loss is the list's
             elif task.negatives > 0:
                 found[..., place] = self._sampled(found[..., place], slates.role, task.negatives)
-        return found
+        return over_chains(found, self.spec)
 
     def _sampled(self, labels: NDArray[np.float32], role: NDArray[np.int8], most: int) -> NDArray[np.float32]:
         """0 for the first `most` random candidates of each slate whose positive is labelled."""
         drawn = (role == RANDOM) & (np.cumsum(role == RANDOM, axis=1) <= most)
         return np.where(drawn & ~np.isnan(labels[:, :1]), np.float32(0.0), labels)
+
+
+def over_chains(labels: NDArray[np.float32], spec: FeatureSpec) -> NDArray[np.float32]:
+    """Labels [..., T] with 0 where nothing was known and what should come before did not happen; changed in place."""
+    for place, before in spec.chains().items():
+        end, start = labels[..., place], labels[..., before]
+        end[np.isnan(end) & (start == 0)] = 0.0
+    return labels
 
 
 def fit_ranker(
@@ -66,7 +75,7 @@ def fit_ranker(
     """
     normalise(model, parts)
     table = torch.from_numpy(vectors)
-    weighting = make_weighting(settings.weighting, [task.weight for task in objective.tasks])
+    weighting = make_weighting(settings.weighting, [task.weight for task in objective.tasks], generator)
     groups = [
         {"params": list(model.ranker.parameters()), "weight_decay": settings.weight_decay},
         {"params": list(weighting.parameters()), "weight_decay": 0.0},
@@ -77,14 +86,16 @@ def fit_ranker(
     schedule, stopper = Schedule(optimiser, steps, settings.warmup), Stopper(model, settings.patience)
     labels = [objective.labels(part) for part in parts]
     for epoch in tqdm(range(1, settings.ranker_epochs + 1), desc="ranker", mininterval=2):
-        means = _epoch(model, objective, parts, labels, table, weighting, schedule, batch, generator)
-        weighting.epoch_ends(means[:-1])
+        means = _epoch(
+            model, objective, parts, labels, table, weighting, schedule, batch, settings.adversarial, generator
+        )
+        weighting.epoch_ends(means)
         figure, figures = validate(model, objective, valid, vectors)
-        named = {f"ranker/loss/{task.name}": loss for task, loss in zip(objective.tasks, means, strict=False)}
+        named = {f"ranker/loss/{task.name}": loss for task, loss in zip(objective.tasks, means, strict=True)}
         weights = dict(
             zip((f"ranker/weight/{task.name}" for task in objective.tasks), weighting.weights(), strict=True)
         )
-        record(epoch, named | {"ranker/loss/list": means[-1]} | weights | figures)
+        record(epoch, named | weights | figures)
         if stopper.worse(figure, epoch):
             break
     stopper.restore(settings.ranker_epochs)
@@ -107,19 +118,20 @@ def _epoch(
     weighting: Weighting,
     schedule: Schedule,
     batch: int,
+    adversarial: float,
     generator: np.random.Generator,
 ) -> list[float]:
-    """One pass in random order; the mean loss of each task, then of the lists."""
+    """One pass in random order; the mean loss of each task."""
     model.train()
-    totals, steps = np.zeros(len(objective.tasks) + 1), 0
+    totals, steps, shared = np.zeros(len(objective.tasks)), 0, model.ranker.shared()
     for part, some in shuffled(parts, batch, generator):
         schedule.optimiser.zero_grad(set_to_none=True)
-        by_task, listed = slate_losses(model, objective, parts[part].take(some), labels[part][some], vectors)
-        total = weighting.total(by_task) + listed
-        total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        mine, told = parts[part].take(some), labels[part][some]
+        by_task = slate_losses(model, objective, mine, told, vectors, adversarial)
+        weighting.descend(by_task, shared)
         torch.nn.utils.clip_grad_norm_(model.ranker.parameters(), 5.0)
         schedule.step()
-        totals += [*by_task.tolist(), float(listed.detach())]
+        totals += by_task.detach().numpy()
         steps += 1
     check_loss("ranker loss", float(totals.sum()))
     return [float(value) for value in totals / max(steps, 1)]
@@ -139,17 +151,31 @@ def shuffled(
 
 
 def slate_losses(
-    model: MultiTaskModel, objective: Objective, slates: Slates, labels: NDArray[np.float32], vectors: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Loss of each task [T], and the weighted softmax losses of the tasks that order lists, one number."""
-    raw = model.rank_raw(ranker_batch(slates, vectors))
-    truth = torch.from_numpy(labels)
-    by_task, _ = losses.task_losses(objective.spec.tasks, model.ranker.values, raw, truth)
-    listed = torch.zeros(())
-    for place in objective.lists:
-        relevance = torch.from_numpy(list_relevance(slates, place))
-        listed = listed + objective.tasks[place].weight * losses.listwise(raw[..., place], relevance)
-    return by_task, listed
+    model: MultiTaskModel,
+    objective: Objective,
+    slates: Slates,
+    labels: NDArray[np.float32],
+    vectors: Tensor,
+    adversarial: float = 0.0,
+) -> Tensor:
+    """Loss of each task [T]: of its labels and, where it orders lists, of what happened in each list (softmax).
+
+    With `adversarial` the mean of this and of the loss on vectors moved that far against it.
+    """
+    inputs, truth = ranker_batch(slates, vectors), torch.from_numpy(labels)
+    lists = {place: torch.from_numpy(list_relevance(slates, place)) for place in objective.lists}
+
+    def losses_of(inputs: Batch) -> Tensor:
+        raw = model.rank_raw(inputs)
+        by_task, _ = losses.task_losses(objective.spec.tasks, model.ranker.values, raw, truth)
+        of_lists = [torch.zeros(())] * len(objective.tasks)
+        for place, relevance in lists.items():
+            of_lists[place] = losses.listwise(raw[..., place], relevance)
+        return by_task + torch.stack(of_lists)
+
+    if not adversarial:
+        return losses_of(inputs)
+    return robust(losses_of, inputs, torch.tensor([task.weight for task in objective.tasks]), adversarial)
 
 
 def list_relevance(slates: Slates, place: int) -> NDArray[np.float32]:

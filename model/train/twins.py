@@ -145,8 +145,8 @@ def only_task(objective: Objective, place: int) -> Objective:
 
 
 def one_task(spec: FeatureSpec, place: int) -> FeatureSpec:
-    """The spec with one task only."""
-    return spec.model_copy(update={"tasks": spec.tasks[place : place + 1]})
+    """The spec with one task only, out of its chain."""
+    return spec.model_copy(update={"tasks": (spec.tasks[place].model_copy(update={"after": None}),)})
 
 
 def only(slates: Slates, place: int) -> Slates:

@@ -1,4 +1,4 @@
-"""How the losses of several tasks become one: interchangeable strategies."""
+"""How the losses of several tasks become one step: interchangeable strategies."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
@@ -8,13 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import TrainingError
+from model.nn.ranker import Shared
 
 
 class Weighting(Protocol):
-    """From one loss a task to the loss that is descended."""
+    """From one loss a task to gradients of everything that is learned."""
 
-    def total(self, losses: Tensor) -> Tensor:
-        """One number out of the tasks' losses [T]."""
+    def descend(self, losses: Tensor, shared: Shared) -> None:
+        """Fill the gradients of all parameters behind the tasks' losses [T]; they hold none before.
+
+        `shared` are the parameters that more than one task reads. A task without labels has a loss of 0 and moves
+        nothing.
+        """
         ...
 
     def epoch_ends(self, losses: Sequence[float]) -> None:
@@ -22,7 +27,7 @@ class Weighting(Protocol):
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """What the strategy itself learns."""
+        """What the strategy itself learns by the losses."""
         ...
 
     def weights(self) -> list[float]:
@@ -39,6 +44,10 @@ class Fixed:
     def total(self, losses: Tensor) -> Tensor:
         """Σ weight · loss."""
         return (self.given * losses).sum()
+
+    def descend(self, losses: Tensor, shared: Shared) -> None:  # noqa: ARG002  # the interface
+        """Gradients of `total`."""
+        torch.autograd.backward(self.total(losses))
 
     def epoch_ends(self, losses: Sequence[float]) -> None:
         """Nothing to note."""
@@ -101,11 +110,124 @@ class DynamicAverage(Fixed):
         return [float(weight) for weight in self.given * self.factor]
 
 
-STRATEGIES: Mapping[str, type[Fixed]] = {"fixed": Fixed, "uncertainty": Uncertainty, "dwa": DynamicAverage}
+class GradNorm(Fixed):
+    """Gradients of all tasks on the last shared layer are made alike, longer for tasks that train slowly.
+
+    Chen et al. 2018. The balance is between the tasks' own losses; a recipe's weight multiplies what comes out of it,
+    or it would be balanced away. How far a task has come is read of a running mean: a batch holds few labels of a rare
+    one. Factors move by steps relative to the mean gradient; those of the tasks in a batch keep their sum.
+    """
+
+    ASYMMETRY = 1.5  # α of the paper: 0 makes all gradients equally long
+    RATE = 0.025
+    MEMORY = 0.9
+    LEAST = 0.01
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        super().__init__(weights)
+        self.factor = torch.ones(len(self.given))
+        self.first = torch.zeros(len(self.given))  # 0: not seen yet
+        self.mean = torch.zeros(len(self.given))
+
+    def total(self, losses: Tensor) -> Tensor:
+        """Σ weight · factor · loss."""
+        return (self.given * self.factor * losses).sum()
+
+    def descend(self, losses: Tensor, shared: Shared) -> None:
+        """Balance the factors by the gradients of the moment, then gradients of `total`."""
+        known = _known(losses, self.given)
+        self._remember(losses.detach(), known)
+        if len(known) > 1:
+            length = torch.stack([_flat(_gradients(losses[task], shared.last)).norm() for task in known])
+            self._balance(length, known)
+        super().descend(losses, shared)
+
+    def _remember(self, losses: Tensor, known: list[int]) -> None:
+        for task in known:
+            if self.first[task] == 0:
+                self.first[task] = self.mean[task] = losses[task]
+            self.mean[task] = self.MEMORY * self.mean[task] + (1 - self.MEMORY) * losses[task]
+
+    def _balance(self, length: Tensor, known: list[int]) -> None:
+        """One step of the factors down Σ|factor · length - target|; `length` [k] of the gradients of `known`."""
+        factor = self.factor[known]
+        left = self.mean[known] / self.first[known]
+        average = (factor * length).mean().clamp(min=1e-12)
+        target = average * (left / left.mean()) ** self.ASYMMETRY
+        moved = factor - self.RATE * torch.sign(factor * length - target) * length / average
+        moved = moved.clamp(min=self.LEAST)
+        self.factor[known] = moved * factor.sum() / moved.sum()
+
+    def weights(self) -> list[float]:
+        """weight · factor."""
+        return [float(weight) for weight in self.given * self.factor]
 
 
-def make_weighting(name: str, weights: Sequence[float]) -> Weighting:
-    """A strategy by name; raises TrainingError for one that is not there."""
+class PCGrad(Fixed):
+    """Project conflicting gradients (Yu et al. 2020): of each task's gradient on what is shared, the part that works
+    against another task's is taken out; the others are met in random order. What belongs to one task follows its own.
+    """
+
+    def __init__(self, weights: Sequence[float], generator: np.random.Generator | None = None) -> None:
+        super().__init__(weights)
+        self.generator = np.random.default_rng(0) if generator is None else generator
+
+    def descend(self, losses: Tensor, shared: Shared) -> None:
+        """One backward pass a task; the gradients of what is shared are projected, then summed."""
+        known, found = _known(losses, self.given), []
+        for task in known:
+            torch.autograd.backward(self.given[task] * losses[task], retain_graph=task != known[-1])
+            found.append(torch.cat([_taken(one).flatten() for one in shared.everything]))
+        if found:
+            _give(shared.everything, self.projected(torch.stack(found)).sum(0))
+
+    def projected(self, gradients: Tensor) -> Tensor:
+        """Each task's gradient [k, n] without what conflicts with the others' original ones."""
+        made = gradients.clone()
+        squares = gradients.square().sum(-1).clamp(min=1e-20)
+        for mine in range(len(gradients)):
+            for other in self.generator.permutation(len(gradients)):
+                along = made[mine] @ gradients[other]
+                if other != mine and along < 0:
+                    made[mine] -= along / squares[other] * gradients[other]
+        return made
+
+
+def _known(losses: Tensor, given: Tensor) -> list[int]:
+    """Tasks that have a loss in this batch and a weight."""
+    return [int(task) for task in torch.nonzero((losses.detach() > 0) & (given > 0)).flatten()]
+
+
+def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Gradients of a loss; zeros where it does not reach."""
+    found = torch.autograd.grad(loss, list(parameters), retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(one) if it is None else it for one, it in zip(parameters, found, strict=True)]
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([one.flatten() for one in tensors])
+
+
+def _taken(parameter: nn.Parameter) -> Tensor:
+    """The gradient of a parameter (zeros when it has none), which is then without one."""
+    gradient, parameter.grad = parameter.grad, None
+    return torch.zeros_like(parameter) if gradient is None else gradient
+
+
+def _give(parameters: Sequence[nn.Parameter], flat: Tensor) -> None:
+    """Parts of `flat` as the parameters' gradients."""
+    parts = torch.split(flat, [one.numel() for one in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.grad = part.view_as(parameter).clone()
+
+
+STRATEGIES: Mapping[str, type[Fixed]] = {
+    "fixed": Fixed, "uncertainty": Uncertainty, "dwa": DynamicAverage, "gradnorm": GradNorm, "pcgrad": PCGrad,
+}  # fmt: skip
+
+
+def make_weighting(name: str, weights: Sequence[float], generator: np.random.Generator | None = None) -> Weighting:
+    """A strategy by name, with its randomness; raises TrainingError for one that is not there."""
     if name not in STRATEGIES:
         raise TrainingError("training.weighting", name, f"use one of {', '.join(STRATEGIES)}")
-    return STRATEGIES[name](weights)
+    return PCGrad(weights, generator) if name == "pcgrad" else STRATEGIES[name](weights)

@@ -4,11 +4,14 @@ import functools
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from model.features.spec import TaskSpec
 from model.nn import losses
 from model.nn.first import FirstLayer
+from model.nn.heads import chained
 from model.nn.model import MultiTaskModel
 from model.nn.settings import NetSettings
 from tests.nets import TASKS, inputs_of, small_model, spec_of
@@ -112,3 +115,51 @@ def test_the_split_first_layer_is_the_plain_one() -> None:
     experts, gates = layer(user, query, each)
     check_close(experts, plain.unsqueeze(1) @ layer.banks["all"])
     check_close(gates, plain @ torch.cat([layer.gates["one"], layer.gates["two"]], dim=2)[0])
+
+
+CHAIN = (
+    TaskSpec(name="buy", kind="binary", after="cart"),
+    TaskSpec(name="other", kind="binary"),
+    TaskSpec(name="cart", kind="binary", after="click"),
+    TaskSpec(name="stars", kind="ordinal", low=1, high=5),
+    TaskSpec(name="click", kind="binary"),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_likelier_than_what_it_comes_after(kind: str, seed: int) -> None:
+    chain = small_model(NetSettings.model_validate({"experts": kind, "expert_width": 8}), spec_of(CHAIN), seed)
+    with torch.no_grad():
+        chain.ranker.heads.last["task cart"].mul_(100.0)  # far out as well
+    buy, _, cart, _, click = chain.rank_logits(inputs_of("ranker", spec_of(CHAIN), seed, C=50)).unbind(-1)
+    assert (buy <= cart).all()
+    assert (cart <= click).all()
+    assert (buy < click).any()
+
+
+def test_a_chain_is_the_product_of_its_steps_and_leaves_other_tasks_alone() -> None:
+    loose = small_model(spec=spec_of(tuple(task.model_copy(update={"after": None}) for task in CHAIN)))
+    chain = small_model(spec=spec_of(CHAIN))
+    inputs = inputs_of("ranker", spec_of(CHAIN))
+    steps, whole = (model.rank_logits(inputs).double() for model in (loose, chain))
+    click, cart, buy = (steps[..., place].sigmoid() for place in (4, 2, 0))
+    check_close(whole[..., 4].sigmoid(), click)
+    check_close(whole[..., 2].sigmoid(), click * cart)
+    check_close(whole[..., 0].sigmoid(), click * cart * buy)
+    check_close(whole[..., [1, 3]], steps[..., [1, 3]])
+
+
+@given(own=st.floats(-80, 80), before=st.floats(-80, 80))
+def test_a_chained_logit_is_finite_and_below_both_of_its_steps(own: float, before: float) -> None:
+    found = chained(torch.tensor(own), torch.tensor(before))
+    assert torch.isfinite(found)
+    assert found <= min(torch.tensor(own), torch.tensor(before))
+
+
+def test_a_spec_without_chains_keeps_its_digest_and_one_with_them_comes_back_from_its_json() -> None:
+    chain = spec_of(CHAIN)
+    assert "after" not in spec_of().model_dump_json()
+    assert type(chain).model_validate_json(chain.model_dump_json()) == chain
+    assert chain.chains() == {2: 4, 0: 2}
+    assert list(chain.chains()) == [2, 0]

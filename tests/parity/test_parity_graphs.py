@@ -11,7 +11,7 @@ from model.export.onnx import export_graph
 from model.export.parity import SIZES, TOLERANCE, cases, compare, prove
 from model.export.signatures import signatures
 from model.features.sessions import open_session
-from model.features.spec import FeatureSpec
+from model.features.spec import FeatureSpec, TaskSpec
 from model.nn.model import MultiTaskModel
 from model.nn.settings import NetSettings
 from tests.bundles import SHARED
@@ -79,6 +79,25 @@ def test_other_kinds_of_sharing_and_of_tasks_export_too(tmp_path: Path, kind: st
     error, tolerance = compare(model.ranker, session, "logits", cases(inputs, np.random.default_rng(2)))
     assert tolerance >= TOLERANCE
     assert error <= tolerance
+
+
+def test_chains_of_events_export_too(tmp_path: Path) -> None:
+    tasks = (
+        TaskSpec(name="buy", kind="binary", after="cart"),
+        TaskSpec(name="rating", kind="regression", low=1, high=5),
+        TaskSpec(name="cart", kind="binary", after="click"),
+        TaskSpec(name="click", kind="binary"),
+    )
+    spec = spec_of(tasks)
+    model, inputs = small_model(spec=spec), signatures(spec, ITEMS)["ranker"]
+    export_graph(model.ranker, inputs, "logits", tmp_path / "ranker.onnx")
+    session, made_inputs = open_session(tmp_path / "ranker.onnx"), cases(inputs, np.random.default_rng(2))
+    error, tolerance = compare(model.ranker, session, "logits", made_inputs)
+    assert error <= tolerance
+    for one in made_inputs:
+        (logits,) = session.run(["logits"], one)
+        assert (logits[..., 0] <= logits[..., 2]).all()
+        assert (logits[..., 2] <= logits[..., 3]).all()
 
 
 def test_an_export_is_the_same_twice(tmp_path: Path, folder: Path) -> None:

@@ -16,7 +16,7 @@ from model.bundle import Bundle, open_bundle
 from model.config import Recipe
 from model.data.loading import load
 from model.data.log import Dataset
-from model.errors import BundleError, DataError, TrainingError
+from model.errors import BundleError, DataError
 from model.features.graph import FOLDER, ItemFacts
 from model.train.evaluate import Evaluation, evaluate
 from model.train.system import System
@@ -220,19 +220,3 @@ def test_the_command_line_chooses_profile_seed_and_settings(made: Made) -> None:
     arguments = argparse.Namespace(recipe=made.folder / "data", profile="quick", seed=7, settings=["training.epochs=2"])
     recipe = job.asked_recipe(arguments)
     assert (recipe.training.seed, recipe.training.epochs, recipe.training.layers) == (7, 2, 1)
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "told"),
-    [
-        ("weighting", "pcgrad", r"training\.weighting: found 'pcgrad'; use one of fixed, uncertainty, dwa"),
-    ],
-)
-def test_a_setting_that_training_does_not_carry_out_is_refused_before_any_work(
-    setting: str, value: str, told: str, tmp_path: Path
-) -> None:
-    recipe = Recipe.load(write_world(tmp_path / "data")).under("quick", {f"training.{setting}": value})
-    with pytest.raises(TrainingError, match=told):
-        job.train(recipe, None, tmp_path / "bundles", tmp_path / "runs")
-    assert not (tmp_path / "bundles").exists()
-    assert not (tmp_path / "runs").exists()

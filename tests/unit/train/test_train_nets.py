@@ -11,19 +11,23 @@ import torch
 from model.config import Task, Training
 from model.errors import TrainingError
 from model.features.spec import AttributeSpec, ChannelSpec, FeatureSpec, TaskSpec
+from model.nn import losses
 from model.nn.model import MultiTaskModel
+from model.nn.ranker import Ranker
 from model.nn.settings import NetSettings
 from model.train import tower
+from model.train.adversarial import moved
 from model.train.arrays import Features
-from model.train.batches import item_vectors, user_vectors
+from model.train.batches import item_vectors, ranker_batch, user_vectors
 from model.train.moments import Moments
 from model.train.passage import Passage
-from model.train.rank import Objective, fit_ranker, readings, slate_losses, validate
+from model.train.rank import Objective, fit_ranker, list_relevance, over_chains, readings, slate_losses, validate
 from model.train.side import SideLosses, attribute_loss, link_loss
 from model.train.slates import Slates
 from model.train.start import start, start_vectors
 from model.train.tower import Step, TowerData, fit_towers, passage_of, tower_loss, windows_of
 from model.train.twins import Twins, compare_twins, fit_twins, one_task, only, only_task, sampled
+from model.train.weighting import STRATEGIES, make_weighting
 from tests.logs import make_log
 
 ITEMS, USERS, LENGTH = 10, 12, 8
@@ -180,14 +184,14 @@ def test_links_of_the_graph_are_learned() -> None:
     triples = np.asarray([[head, 0, (head + 1) % ITEMS] for head in range(ITEMS)])
     model, generator = net(), np.random.default_rng(0)
     optimiser = torch.optim.Adam(model.graph_encoder.parameters(), lr=0.05)
-    losses = []
+    course = []
     for _ in range(60):
         optimiser.zero_grad()
         loss = link_loss(model, triples, generator)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimiser.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < losses[0] * 0.8
+        course.append(float(loss.detach()))
+    assert course[-1] < course[0] * 0.8
 
 
 def slates(count: int = 40, seed: int = 0) -> Slates:
@@ -212,10 +216,10 @@ def slates(count: int = 40, seed: int = 0) -> Slates:
 VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 8)).astype(np.float32)
 
 
-@pytest.mark.parametrize("weighting", ["fixed", "uncertainty", "dwa"])
+@pytest.mark.parametrize("weighting", STRATEGIES)
 def test_the_ranker_learns_lists_and_labels_under_every_weighting(weighting: str) -> None:
     model, (kept, record) = net(), recorder()
-    settings = SETTINGS.model_copy(update={"ranker_epochs": 15, "ranker_learning_rate": 0.01, "weighting": weighting})
+    settings = SETTINGS.model_copy(update={"ranker_epochs": 15, "ranker_learning_rate": 0.03, "weighting": weighting})
     objective = Objective(SPEC, TASKS)
     fit_ranker(model, objective, [slates()], [slates(seed=1)], VECTORS, settings, np.random.default_rng(0), record)
     assert max(one["ranker/ndcg@10/interest"] for one in kept) > 0.9
@@ -228,12 +232,53 @@ def test_an_unlabelled_task_has_no_gradient() -> None:
     objective = Objective(SPEC, TASKS)
     labels = objective.labels(some)
     labels[..., 1] = np.nan
-    by_task, listed = slate_losses(model, objective, some, labels, torch.from_numpy(VECTORS))
-    (by_task.sum() + listed).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    by_task = slate_losses(model, objective, some, labels, torch.from_numpy(VECTORS))
+    by_task.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     own = [value.grad for name, value in model.ranker.heads.named_parameters() if "like" in name]
     assert own
     assert all(grad is None or float(grad.abs().sum()) == 0.0 for grad in own)
     assert float(by_task[1].detach()) == 0.0
+
+
+def test_fixed_weights_descend_the_weighted_sum_of_label_and_list_losses() -> None:
+    tasks = (TASKS[0].model_copy(update={"weight": 0.7}), TASKS[1].model_copy(update={"weight": 0.2}))
+    objective, some, table = Objective(SPEC, tasks), slates(8), torch.from_numpy(VECTORS)
+    labels = objective.labels(some)
+    model, other = net(), net()
+    by_task = slate_losses(model, objective, some, labels, table)
+    make_weighting("fixed", [task.weight for task in tasks]).descend(by_task, model.ranker.shared())
+    raw = other.rank_raw(ranker_batch(some, table))
+    of_labels, _ = losses.task_losses(SPEC.tasks, other.ranker.values, raw, torch.from_numpy(labels))
+    of_lists = losses.listwise(raw[..., 0], torch.from_numpy(list_relevance(some, 0)))
+    total = 0.7 * of_labels[0] + 0.2 * of_labels[1] + 0.7 * of_lists
+    total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    for mine, theirs in zip(model.ranker.parameters(), other.ranker.parameters(), strict=True):
+        assert (mine.grad is None) == (theirs.grad is None)
+        if mine.grad is not None and theirs.grad is not None:
+            torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("kind", ["shared_bottom", "mmoe", "ple"])
+def test_what_tasks_share_is_what_every_task_moves_and_the_rest_belongs_to_one(kind: str) -> None:
+    torch.manual_seed(0)
+    ranker = Ranker(SPEC, NetSettings.model_validate({"heads": 2, "experts": kind, "dropout": 0.0}))
+    raw = ranker.raw(**ranker_batch(slates(4), torch.from_numpy(VECTORS)))
+    shared, everything = ranker.shared(), list(ranker.parameters())
+    moved = [
+        {
+            id(parameter)
+            for parameter, found in zip(
+                everything, torch.autograd.grad(raw[..., task].sum(), everything, retain_graph=True, allow_unused=True),
+                strict=True,
+            )
+            if found is not None and bool(found.any())
+        }
+        for task in (0, 1)
+    ]  # fmt: skip
+    common = {id(one) for one in shared.everything}
+    assert {id(one) for one in shared.last} <= common & moved[0] & moved[1]
+    assert moved[0] & moved[1] <= common
+    assert (moved[0] | moved[1]) - common == (moved[0] ^ moved[1]) - common != set()
 
 
 def test_without_a_list_task_the_loss_decides() -> None:
@@ -241,6 +286,60 @@ def test_without_a_list_task_the_loss_decides() -> None:
     some = slates(8).replaced(labels=slates(8).labels[..., 1:])
     figure, figures = validate(net(spec), Objective(spec, TASKS[1:]), [some], VECTORS)
     assert figure == -figures["ranker/valid/like"]
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 0.1])
+def test_vectors_moved_against_the_ranker_cost_it_more_and_by_default_none_is(epsilon: float) -> None:
+    model, objective, some, table = net(), Objective(SPEC, TASKS), slates(8), torch.from_numpy(VECTORS)
+    labels = objective.labels(some)
+    weights = torch.tensor([task.weight for task in TASKS])
+    clean = (weights * slate_losses(model, objective, some, labels, table)).sum().detach()
+    both = (weights * slate_losses(model, objective, some, labels, table, epsilon)).sum().detach()
+    assert both > clean
+    near = (weights * slate_losses(model, objective, some, labels, table, 1e-6)).sum().detach()
+    torch.testing.assert_close(near, clean, rtol=1e-4, atol=1e-5)
+    assert Training().adversarial == 0.0
+
+
+def test_vectors_move_as_far_as_said_along_their_gradient_and_padding_stays() -> None:
+    vectors = torch.arange(12.0).reshape(2, 3, 2)
+    gradient = torch.tensor([[[3.0, 4.0], [0.0, 0.0], [0.0, -1e-12]], [[1.0, 0.0], [0.0, 0.0], [-5.0, 12.0]]])
+    step = moved({"history_vectors": vectors}, {"history_vectors": gradient}, 0.5)["history_vectors"] - vectors
+    torch.testing.assert_close(step[0], torch.tensor([[0.3, 0.4], [0.0, 0.0], [0.0, -0.5]]))
+    assert float(step[1, 1].abs().sum()) == 0.0
+
+
+def test_the_ranker_learns_under_attack() -> None:
+    model, (kept, record) = net(), recorder()
+    changes = {"ranker_epochs": 8, "ranker_learning_rate": 0.01, "adversarial": 0.2}
+    settings = SETTINGS.model_copy(update=changes)
+    fit_ranker(
+        model, Objective(SPEC, TASKS), [slates()], [slates(seed=1)], VECTORS, settings, np.random.default_rng(0), record
+    )
+    assert kept[-1]["ranker/loss/interest"] < kept[0]["ranker/loss/interest"]
+    assert max(one["ranker/ndcg@10/interest"] for one in kept) > 0.9
+
+
+def test_nothing_follows_what_did_not_happen() -> None:
+    nan = np.nan
+    chain = SPEC.model_copy(
+        update={"tasks": (TaskSpec(name="buy", kind="binary", after="click"), TaskSpec(name="click", kind="binary"))}
+    )
+    given = np.asarray([[nan, 0], [nan, 1], [1, nan], [0, nan], [1, 1], [nan, nan], [0, 1]], np.float32)
+    told = np.asarray([[0, 0], [nan, 1], [1, nan], [0, nan], [1, 1], [nan, nan], [0, 1]], np.float32)
+    np.testing.assert_array_equal(over_chains(given.copy(), chain), told)
+    np.testing.assert_array_equal(over_chains(given.copy(), SPEC), given)
+
+
+def test_a_sampled_negative_of_a_click_is_one_of_what_comes_after_it() -> None:
+    click, buy = TASKS[0], TASKS[1].model_copy(update={"after": "interest"})
+    tasks = (SPEC.tasks[0], SPEC.tasks[1].model_copy(update={"after": "interest"}))
+    some = slates(6)
+    labels = Objective(SPEC.model_copy(update={"tasks": tasks}), (click, buy)).labels(some)
+    drawn = labels[..., 0] == 0
+    assert drawn.any()
+    assert (labels[drawn, 1] == 0).all()
+    np.testing.assert_array_equal(labels[:, 0], Objective(SPEC, TASKS).labels(some)[:, 0])
 
 
 def test_readings_do_not_depend_on_the_batch() -> None:
