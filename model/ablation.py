@@ -11,7 +11,7 @@ from model.config import Recipe
 from model.data.checks import refuse_failures, run_checks
 from model.data.loading import load
 from model.encoding import run_encoder
-from model.job import THREADS, asked_recipe, refuse_untrained
+from model.job import THREADS, asked_recipe
 from model.train.ablate import Figures, ablate, as_text, present, refuse_absent
 from model.train.record import Record
 from model.train.report import write_ablation
@@ -36,7 +36,6 @@ def ablation(
     recipe: Recipe, data_dir: Path | None, parts: Sequence[str] | None, seeds: Sequence[int], folder: Path
 ) -> Figures:
     """The figures of `ablate` for a recipe's tables; without `parts`, of all that the recipe has."""
-    refuse_untrained(recipe.training)
     choose_threads(THREADS)
     dataset = load(recipe, data_dir)
     refuse_failures(run_checks(recipe, dataset))

@@ -100,7 +100,8 @@ class ItemCounters:
         usual = (self.total[:, -1] + PRIOR_COUNT) / (self.total[:, -1] + PRIOR_COUNT).sum()
         counts = self.counts[rows, :, -1] * met[:, None]
         rates = (counts + PRIOR_EVENTS * usual) / (counts.sum(1, keepdims=True) + PRIOR_EVENTS)
-        return np.log((rates / usual).astype(np.float32))
+        told: NDArray[np.float32] = np.log((rates / usual).astype(np.float32))
+        return told
 
     def ages(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """log(1 + hours from an item's first event to the newest event of all) / 10, float32 [len(rows)]; 0 if none."""

@@ -135,7 +135,8 @@ def user_features(spec: FeatureSpec, moment: Moment) -> NDArray[np.float32]:
     events alone, and how long ago the last one was.
     """
     history, size, types = moment.history, len(moment.history), len(spec.event_types) + 1
-    values, newness = scaled_values(spec, history.values), RECENT ** np.arange(size)[::-1]
+    values = scaled_values(spec, history.values)
+    newness = np.asarray(RECENT ** np.arange(size)[::-1], np.float64)
     counts = np.bincount(history.types, minlength=types)[1:]
     recent = np.bincount(history.types, newness, minlength=types)[1:]
     last = np.full(types, np.nan)
