@@ -1,6 +1,6 @@
 """`make bench-quality`: train from a recipe, answer through the batch commands, score with the fixed scorer.
 
-    python bench/quality/run.py p1_ml100k p1_beauty --seeds 0 1 2 --profile quick
+    python bench/quality/run.py p1_ml100k p2_deskdrop --seeds 0 1 2 --profile quick
 
 POLYRANK_QUALITY_DIR holds score.py and splits/; POLYRANK_DATA_DIR the raw data. Each protocol is a recipe beside this
 file; nothing here knows a data set beyond its row in PROTOCOLS. The table goes to stdout, everything to --json, and
@@ -27,7 +27,10 @@ ROOT = HERE.parents[1]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one recipe is answered and scored: arguments of score.py, what to beat, arguments of the batch command."""
+    """How one recipe is answered and scored: arguments of score.py, what to beat, arguments of the batch command.
+
+    `peer` is the best single-purpose library's figure, `reach` what this project set out to reach.
+    """
 
     score: tuple[str, str]
     peer: dict[str, float]
@@ -35,12 +38,35 @@ class Protocol:
     command: tuple[str, ...]
 
 
+LISTS = ("recommend", "--users", "all", "--n")
+PAIRS = ("score", "--pairs")
+SPLITS, DATA = "${POLYRANK_QUALITY_DIR}/splits", "${POLYRANK_DATA_DIR}"
 PROTOCOLS = {
-    "p1_ml100k": Protocol(
-        ("p1", "ml100k"), {"ndcg@10": 0.0845}, {"ndcg@10": 0.125}, ("recommend", "--users", "all", "--n", "50")
+    "p1_ml100k": Protocol(("p1", "ml100k"), {"ndcg@10": 0.0845}, {"ndcg@10": 0.125}, (*LISTS, "50")),
+    "p1_beauty": Protocol(("p1", "beauty"), {"ndcg@10": 0.0434}, {"ndcg@10": 0.074}, (*LISTS, "50")),
+    "p2_deskdrop": Protocol(
+        ("p2", "deskdrop"),
+        {"like_auc": 0.769, "bookmark_auc": 0.764, "comment_auc": 0.797, "follow_auc": 0.807},
+        {"mean_auc": 0.825},
+        (*PAIRS, f"{SPLITS}/p2_deskdrop.parquet", "--events", f"{DATA}/deskdrop/users_interactions.csv.gz"),
     ),
-    "p1_beauty": Protocol(
-        ("p1", "beauty"), {"ndcg@10": 0.0434}, {"ndcg@10": 0.074}, ("recommend", "--users", "all", "--n", "50")
+    "p2_ml100k": Protocol(
+        ("p2", "ml100k"),
+        {"interest_auc": 0.810, "like_auc": 0.711, "rating_rmse": 1.035},
+        {"interest_auc": 0.94, "like_auc": 0.78, "rating_rmse": 0.95},
+        (*PAIRS, f"{SPLITS}/p2_ml100k.parquet", "--events", f"{SPLITS}/p2_ml100k.parquet"),
+    ),
+    "p2_retailrocket": Protocol(
+        ("p2", "retailrocket"),
+        {"cart_auc": 0.624, "buy_auc": 0.621},
+        {"cart_auc": 0.66, "buy_auc": 0.66},
+        (*PAIRS, f"{SPLITS}/p2_retailrocket.parquet", "--events", f"{DATA}/retailrocket/train_events.csv.gz"),
+    ),
+    "p3_ml100k": Protocol(
+        ("p3", "ml100k"),
+        {"ndcg@10": 0.371},
+        {"ndcg@10": 0.49},
+        (*LISTS, "168", "--items", f"{SPLITS}/p3_ml100k_cold_items.parquet"),
     ),
 }
 
@@ -67,7 +93,8 @@ def one_run(name: str, seed: int, profile: str, work: Path) -> Run:
     bundles, answers = work / f"{name}-{seed}", work / f"{name}-{seed}.parquet"
     recipe = HERE / "recipes" / f"{name}.toml"
     polyrank("train", str(recipe), "--profile", profile, "--seed", str(seed), "--out", str(bundles))
-    polyrank(protocol.command[0], str(bundles / "current"), *protocol.command[1:], "--out", str(answers))
+    asked = [os.path.expandvars(argument) for argument in protocol.command[1:]]
+    polyrank(protocol.command[0], str(bundles / "current"), *asked, "--out", str(answers))
     minutes = (time.perf_counter() - started) / 60
     return Run(name, seed, round(minutes, 2), score(protocol, answers))
 
@@ -79,7 +106,8 @@ def score(protocol: Protocol, answers: Path) -> dict[str, float]:
         [sys.executable, str(scorer), *protocol.score, str(answers)], check=True, capture_output=True, text=True
     )
     figures: dict[str, float] = json.loads(done.stdout)
-    return figures
+    areas = [value for name, value in figures.items() if name.endswith("_auc")]
+    return figures | ({"mean_auc": statistics.mean(areas)} if areas else {})
 
 
 def summary(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
@@ -125,8 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if unknown := [name for name in asked.protocols if name not in PROTOCOLS]:
         parser.error(f"protocols: found {unknown}; use some of {', '.join(PROTOCOLS)}")
-    if "POLYRANK_QUALITY_DIR" not in os.environ:
-        parser.error("POLYRANK_QUALITY_DIR is not set; point it at the folder that holds score.py and splits/")
+    for name, what in (("POLYRANK_QUALITY_DIR", "score.py and splits/"), ("POLYRANK_DATA_DIR", "the raw data")):
+        if name not in os.environ:
+            parser.error(f"{name} is not set; point it at the folder that holds {what}")
     with tempfile.TemporaryDirectory(prefix="polyrank-quality-") as work:
         runs = [one_run(name, seed, asked.profile, Path(work)) for name in asked.protocols for seed in asked.seeds]
     found, now = summary(runs), datetime.now(UTC).date().isoformat()
