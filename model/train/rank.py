@@ -12,8 +12,10 @@ from tqdm import tqdm
 from model.config import Task, Training
 from model.features.spec import FeatureSpec
 from model.nn import losses
+from model.nn.heads import TaskValues
 from model.nn.model import MultiTaskModel
 from model.train.batches import ranker_batch
+from model.train.distill import Taught
 from model.train.loop import Schedule, Stopper, batch_size, check_loss
 from model.train.metrics import MISSED, ndcg
 from model.train.slates import EMPTY, OFFERED, POSITIVE, RANDOM, Slates
@@ -59,10 +61,11 @@ def fit_ranker(
     settings: Training,
     generator: np.random.Generator,
     record: Callable[[int, dict[str, float]], None],
+    taught: Taught | None = None,
 ) -> Weighting:
     """Train the ranker on slates, keep the epoch that is best on `valid`; raises TrainingError on a degenerate loss.
 
-    Both come in parts whose slates are equally wide; a batch is of one part.
+    Both come in parts whose slates are equally wide; a batch is of one part. `taught` is what a teacher says of them.
     """
     normalise(model, parts)
     table = torch.from_numpy(vectors)
@@ -77,7 +80,7 @@ def fit_ranker(
     schedule, stopper = Schedule(optimiser, steps, settings.warmup), Stopper(model, settings.patience)
     labels = [objective.labels(part) for part in parts]
     for epoch in tqdm(range(1, settings.ranker_epochs + 1), desc="ranker", mininterval=2):
-        means = _epoch(model, objective, parts, labels, table, weighting, schedule, batch, generator)
+        means = _epoch(model, objective, parts, labels, table, weighting, schedule, batch, generator, taught)
         weighting.epoch_ends(means[:-1])
         figure, figures = validate(model, objective, valid, vectors)
         named = {f"ranker/loss/{task.name}": loss for task, loss in zip(objective.tasks, means, strict=False)}
@@ -108,13 +111,14 @@ def _epoch(
     schedule: Schedule,
     batch: int,
     generator: np.random.Generator,
+    taught: Taught | None,
 ) -> list[float]:
     """One pass in random order; the mean loss of each task, then of the lists."""
     model.train()
     totals, steps = np.zeros(len(objective.tasks) + 1), 0
     for part, some in shuffled(parts, batch, generator):
         schedule.optimiser.zero_grad(set_to_none=True)
-        by_task, listed = slate_losses(model, objective, parts[part].take(some), labels[part][some], vectors)
+        by_task, listed = slate_losses(model, objective, parts[part].take(some), labels[part][some], vectors, taught)
         total = weighting.total(by_task) + listed
         total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(model.ranker.parameters(), 5.0)
@@ -139,12 +143,25 @@ def shuffled(
 
 
 def slate_losses(
-    model: MultiTaskModel, objective: Objective, slates: Slates, labels: NDArray[np.float32], vectors: Tensor
+    model: MultiTaskModel,
+    objective: Objective,
+    slates: Slates,
+    labels: NDArray[np.float32],
+    vectors: Tensor,
+    taught: Taught | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Loss of each task [T], and the weighted softmax losses of the tasks that order lists, one number."""
+    """Loss of each task [T], and, one number, the weighted losses of the lists and of what a teacher says."""
     raw = model.rank_raw(ranker_batch(slates, vectors))
+    by_task, listed = raw_losses(objective, model.ranker.values, slates, labels, raw)
+    return by_task, listed if taught is None else listed + taught.loss(slates, raw, model.ranker.values)
+
+
+def raw_losses(
+    objective: Objective, values: TaskValues, slates: Slates, labels: NDArray[np.float32], raw: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Loss of each task [T], and the weighted softmax losses of tasks that order lists, of raw readings [S, C, T]."""
     truth = torch.from_numpy(labels)
-    by_task, _ = losses.task_losses(objective.spec.tasks, model.ranker.values, raw, truth)
+    by_task, _ = losses.task_losses(objective.spec.tasks, values, raw, truth)
     listed = torch.zeros(())
     for place in objective.lists:
         relevance = torch.from_numpy(list_relevance(slates, place))
