@@ -45,8 +45,10 @@ class Training(Section):
     hides its id, and of the ranker's candidates that stand there as if put at run time · negatives: sampled-softmax
     negatives of the tower (0: full softmax) ·
     slate: channel candidates beside each positive of the ranker · ranker_examples: most slates the ranker learns from ·
-    refit: fit again on train and valid once the number of epochs is known · twins: train rankers of each task alone and
-    of all together too, `twin_seeds` times on at most `twin_examples` slates, for the report ·
+    distill: weight of a teacher's soft labels in the ranker's loss (0: no teacher) · teacher_slates: most slates that
+    it learns from and labels · refit: fit again on train and valid once the number of epochs is known · twins: train
+    rankers of each task alone and of all together too, `twin_seeds` times on at most `twin_examples` slates, for the
+    report ·
     max_attributes: widest item row · max_values: most values of one attribute · text, attributes, graph, sequence,
     context, counters, sharing: false leaves this part out (sharing: each task then has a ranker of its own), which is
     what `polyrank ablate` does, one at a time · channels: see Channel, by name · profiles: tables that override keys.
@@ -91,6 +93,8 @@ class Training(Section):
     ranker_examples: int = Field(default=40_000, ge=1)
     max_attributes: int = Field(default=24, ge=1, le=256)
     max_values: int = Field(default=2000, ge=1)
+    distill: float = Field(default=0.0, ge=0)
+    teacher_slates: int = Field(default=2000, ge=1)
     seed: int = Field(default=0, ge=0)
     refit: bool = True
     twins: bool = True

@@ -24,6 +24,7 @@ NEIGHBOURS = ("cooccurrence", "ease", "graph")
 PARTS: Mapping[str, Mapping[str, JsonValue]] = {
     **{name: {f"training.{name}": False} for name in ("text", "attributes", "graph", "sequence", "context")},
     **{name: {f"training.{name}": False} for name in ("counters", "sharing")},
+    "distillation": {"training.distill": 0.0},
     "channels": {f"training.channels.{name}.enabled": False for name in NEIGHBOURS},
 }
 SAID = {"better": "helps", "worse": "hurts"}
@@ -70,6 +71,7 @@ def present(recipe: Recipe, dataset: Dataset) -> list[str]:
         "graph": dataset.graph is None,
         "context": not recipe.context_names,
         "sharing": len(recipe.pair_tasks) < 2,
+        "distillation": not recipe.training.distill,
     }
     return [part for part in PARTS if not absent.get(part, False)]
 

@@ -22,6 +22,7 @@ from model.train.arrays import Features, known_ids, make_features, nameless_item
 from model.train.batches import item_vectors, user_vectors
 from model.train.calibrate import calibrated
 from model.train.counting import count
+from model.train.distill import Taught
 from model.train.lessons import Asked, asked_rows, labelled, shifted, silenced
 from model.train.moments import Moments
 from model.train.plan import Plan, make_plan
@@ -32,6 +33,7 @@ from model.train.side import side_losses
 from model.train.slates import JUDGED, POSITIVE, Draw, Knowledge, SlateBuilder, Slates, firsts, moment_groups
 from model.train.start import start
 from model.train.tables import TableMaker
+from model.train.teach import teach
 from model.train.tower import TowerData, fit_towers
 from model.train.twins import Twins, fit_twins
 
@@ -148,7 +150,7 @@ class Learner:
         if self.settings.weighting == "search":
             self.search(parts, items.vector)
         args = (self.objective, parts, self.validating, items.vector, self.settings)
-        fit_ranker(self.model, *args, self.generator, self.record.epoch)
+        fit_ranker(self.model, *args, self.generator, self.record.epoch, self.taught(parts))
         given = [readings(self.model, part, items.vector) for part in self.validating]
         self.judgements = flattened(self.objective, self.validating, given)
         self.record.stage("ranker")
@@ -162,6 +164,14 @@ class Learner:
         self.objective, self.settings = replace(self.objective, tasks=found.tasks), found.settings
         self.record.figures["search"] = found.figures
         self.record.stage("search")
+
+    def taught(self, parts: Sequence[Slates]) -> Taught | None:
+        """What a teacher says of the slates, where `distill` asks for one."""
+        if not self.settings.distill:
+            return None
+        found = teach(self.recipe, self.dataset, self.objective, parts, self.model.settings, self.generator)
+        self.record.stage("teacher")
+        return found
 
     @property
     def random_candidates(self) -> int:

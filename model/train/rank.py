@@ -12,9 +12,11 @@ from tqdm import tqdm
 from model.config import Task, Training
 from model.features.spec import FeatureSpec
 from model.nn import losses
+from model.nn.heads import TaskValues
 from model.nn.model import MultiTaskModel
 from model.train.adversarial import robust
 from model.train.batches import Batch, ranker_batch
+from model.train.distill import Taught
 from model.train.loop import Schedule, Stopper, batch_size, check_loss
 from model.train.metrics import MISSED, ndcg
 from model.train.slates import EMPTY, OFFERED, POSITIVE, RANDOM, Slates
@@ -68,10 +70,11 @@ def fit_ranker(
     settings: Training,
     generator: np.random.Generator,
     record: Callable[[int, dict[str, float]], None],
+    taught: Taught | None = None,
 ) -> Weighting:
     """Train the ranker on slates, keep the epoch that is best on `valid`; raises TrainingError on a degenerate loss.
 
-    Both come in parts whose slates are equally wide; a batch is of one part.
+    Both come in parts whose slates are equally wide; a batch is of one part. `taught` is what a teacher says of them.
     """
     normalise(model, parts)
     table = torch.from_numpy(vectors)
@@ -87,7 +90,7 @@ def fit_ranker(
     labels = [objective.labels(part) for part in parts]
     for epoch in tqdm(range(1, settings.ranker_epochs + 1), desc="ranker", mininterval=2):
         means = _epoch(
-            model, objective, parts, labels, table, weighting, schedule, batch, settings.adversarial, generator
+            model, objective, parts, labels, table, weighting, schedule, batch, settings.adversarial, generator, taught
         )
         weighting.epoch_ends(means)
         figure, figures = validate(model, objective, valid, vectors)
@@ -120,6 +123,7 @@ def _epoch(
     batch: int,
     adversarial: float,
     generator: np.random.Generator,
+    taught: Taught | None,
 ) -> list[float]:
     """One pass in random order; the mean loss of each task."""
     model.train()
@@ -127,7 +131,7 @@ def _epoch(
     for part, some in shuffled(parts, batch, generator):
         schedule.optimiser.zero_grad(set_to_none=True)
         mine, told = parts[part].take(some), labels[part][some]
-        by_task = slate_losses(model, objective, mine, told, vectors, adversarial)
+        by_task = slate_losses(model, objective, mine, told, vectors, adversarial, taught)
         weighting.descend(by_task, shared)
         torch.nn.utils.clip_grad_norm_(model.ranker.parameters(), 5.0)
         schedule.step()
@@ -157,25 +161,33 @@ def slate_losses(
     labels: NDArray[np.float32],
     vectors: Tensor,
     adversarial: float = 0.0,
+    taught: Taught | None = None,
 ) -> Tensor:
-    """Loss of each task [T]: of its labels and, where it orders lists, of what happened in each list (softmax).
+    """Loss of each task [T]: of its labels, of what happened in lists where it orders them, of what a teacher says.
 
     With `adversarial` the mean of this and of the loss on vectors moved that far against it.
     """
-    inputs, truth = ranker_batch(slates, vectors), torch.from_numpy(labels)
-    lists = {place: torch.from_numpy(list_relevance(slates, place)) for place in objective.lists}
 
     def losses_of(inputs: Batch) -> Tensor:
-        raw = model.rank_raw(inputs)
-        by_task, _ = losses.task_losses(objective.spec.tasks, model.ranker.values, raw, truth)
-        of_lists = [torch.zeros(())] * len(objective.tasks)
-        for place, relevance in lists.items():
-            of_lists[place] = losses.listwise(raw[..., place], relevance)
-        return by_task + torch.stack(of_lists)
+        raw, values = model.rank_raw(inputs), model.ranker.values
+        found = raw_losses(objective, values, slates, labels, raw)
+        return found if taught is None else found + taught.loss(slates, raw, values)
 
+    inputs = ranker_batch(slates, vectors)
     if not adversarial:
         return losses_of(inputs)
     return robust(losses_of, inputs, torch.tensor([task.weight for task in objective.tasks]), adversarial)
+
+
+def raw_losses(
+    objective: Objective, values: TaskValues, slates: Slates, labels: NDArray[np.float32], raw: Tensor
+) -> Tensor:
+    """Loss of each task [T], of raw readings [S, C, T]: of its labels and, where it orders lists, of the lists."""
+    by_task, _ = losses.task_losses(objective.spec.tasks, values, raw, torch.from_numpy(labels))
+    of_lists = [torch.zeros(())] * len(objective.tasks)
+    for place in objective.lists:
+        of_lists[place] = losses.listwise(raw[..., place], torch.from_numpy(list_relevance(slates, place)))
+    return by_task + torch.stack(of_lists)
 
 
 def list_relevance(slates: Slates, place: int) -> NDArray[np.float32]:
