@@ -1,6 +1,5 @@
 """The two stages as steps: losses fall, hidden parts stay hidden, unlabelled tasks get no gradient."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,85 +7,38 @@ import numpy as np
 import pytest
 import torch
 
-from model.config import Task, Training
+from model.config import Training
 from model.errors import TrainingError
-from model.features.spec import AttributeSpec, ChannelSpec, FeatureSpec, TaskSpec
+from model.features.spec import TaskSpec
 from model.nn import losses
-from model.nn.model import MultiTaskModel
 from model.nn.ranker import Ranker
 from model.nn.settings import NetSettings
 from model.train import tower
 from model.train.adversarial import moved
-from model.train.arrays import Features
 from model.train.batches import item_vectors, ranker_batch, user_vectors
-from model.train.moments import Moments
-from model.train.passage import Passage
 from model.train.rank import Objective, fit_ranker, list_relevance, over_chains, readings, slate_losses, validate
 from model.train.side import SideLosses, attribute_loss, link_loss
-from model.train.slates import Slates
 from model.train.start import start, start_vectors
-from model.train.tower import Step, TowerData, fit_towers, passage_of, tower_loss, windows_of
-from model.train.twins import Twins, compare_twins, fit_twins, one_task, only, only_task, sampled
+from model.train.tower import Step, fit_towers, tower_loss, windows_of
+from model.train.twins import one_task
 from model.train.weighting import STRATEGIES, make_weighting
+from tests.learners import (
+    ITEMS,
+    LENGTH,
+    SETTINGS,
+    SPEC,
+    TASKS,
+    USERS,
+    VECTORS,
+    WALK,
+    data,
+    features,
+    net,
+    passage,
+    recorder,
+    slates,
+)
 from tests.logs import make_log
-
-ITEMS, USERS, LENGTH = 10, 12, 8
-SPEC = FeatureSpec(
-    event_types=("view",),
-    tasks=(TaskSpec(name="interest", kind="binary"), TaskSpec(name="like", kind="binary")),
-    attributes=(AttributeSpec(name="half", kind="categorical", values=("low", "high"), offset=1),),
-    dim=8,
-    text_dim=3,
-    graph_dim=4,
-    max_attributes=1,
-    max_profile=1,
-    history_length=LENGTH,
-    rank_history=4,
-    channels=(ChannelSpec(name="tower", kind="tower"),),
-)
-TASKS = (
-    Task(name="interest", kind="binary", label="event == 'view'", negatives=2),
-    Task(name="like", kind="binary", label="value > 3"),
-)
-# each user walks round the circle of items: the next item is always the one after
-WALK = make_log(
-    user=np.repeat(np.arange(USERS), 15), item=np.concatenate([(np.arange(15) + user) % ITEMS for user in range(USERS)])
-)
-SETTINGS = Training(dim=8, heads=2, layers=1, dropout=0.0, item_dropout=0.2, batch=16, ranker_batch=8, patience=50)
-
-
-def features() -> Features:
-    rng = np.random.default_rng(0)
-    return Features(
-        np.arange(1, ITEMS + 1),
-        rng.normal(size=(ITEMS, 3)).astype(np.float32),
-        np.repeat([[1], [2]], ITEMS // 2, axis=0).astype(np.int32),
-        np.arange(ITEMS),
-        np.zeros((USERS, 1), np.int32),
-    )
-
-
-def net(spec: FeatureSpec = SPEC, items: int = ITEMS) -> MultiTaskModel:
-    torch.manual_seed(0)
-    return MultiTaskModel(
-        spec, items, ITEMS, 1, NetSettings(heads=2, layers=1, dropout=0.0, n_experts=2, expert_width=8)
-    )
-
-
-def data() -> TowerData:
-    moments = Moments(SPEC, WALK, USERS)
-    known = np.arange(len(WALK)) % 15 < 13
-    return TowerData(moments, known, np.zeros((len(WALK), 1), np.int64), features())
-
-
-def passage(model: MultiTaskModel, settings: Training = SETTINGS, users: int = USERS, end: int = 13) -> Passage:
-    step = Step(np.arange(users), np.full(users, end))
-    return passage_of(model, data(), settings, step, np.random.default_rng(0))
-
-
-def recorder() -> tuple[list[dict[str, float]], Callable[[int, dict[str, float]], None]]:
-    kept: list[dict[str, float]] = []
-    return kept, lambda epoch, figures: kept.append({"epoch": epoch, **figures})
 
 
 def test_windows_cover_the_newest_known_event_of_every_user_and_no_unknown_one() -> None:
@@ -192,28 +144,6 @@ def test_links_of_the_graph_are_learned() -> None:
         optimiser.step()
         course.append(float(loss.detach()))
     assert course[-1] < course[0] * 0.8
-
-
-def slates(count: int = 40, seed: int = 0) -> Slates:
-    """Slates of five candidates whose positive has the highest first feature; likes follow the second."""
-    rng = np.random.default_rng(seed)
-    width = len(net().ranker.candidate_norm.mean)
-    features = rng.normal(size=(count, 5, width)).astype(np.float32)
-    features[:, 0, 0] += 4.0
-    labels = np.full((count, 5, 2), np.nan, np.float32)
-    labels[:, 0, 0] = 1.0
-    labels[:, 0, 1] = features[:, 0, 1] > 0
-    return Slates(
-        np.arange(count), np.zeros(count, np.int64), rng.integers(0, ITEMS, (count, 5)),
-        np.tile(np.asarray([1, 2, 2, 3, 3], np.int8), (count, 1)), labels, features,
-        rng.normal(size=(count, len(net().ranker.user_norm.mean))).astype(np.float32),
-        rng.normal(size=(count, 8)).astype(np.float32), np.zeros((count, 1), np.int32), np.zeros((count, 1), np.int64),
-        rng.integers(0, ITEMS, (count, 4)), np.ones((count, 4), np.int64), np.full((count, 4), 0.5, np.float32),
-        np.zeros((count, 4), np.int64), np.ones(count, bool), np.ones(count, bool),
-    )  # fmt: skip
-
-
-VECTORS = np.random.default_rng(2).normal(size=(ITEMS, 8)).astype(np.float32)
 
 
 @pytest.mark.parametrize("weighting", STRATEGIES)
@@ -348,50 +278,6 @@ def test_readings_do_not_depend_on_the_batch() -> None:
         readings(model, some, VECTORS), readings(model, some, VECTORS, chunk=3), rtol=1e-4, atol=1e-5
     )
     assert readings(model, some.take(slice(0, 0)), VECTORS).size == 0
-
-
-def twins_of(model: MultiTaskModel, **changes: int) -> Twins:
-    settings = SETTINGS.model_copy(update={"ranker_epochs": 2, "twin_seeds": 2} | changes)
-    _, record = recorder()
-    return fit_twins(model, Objective(SPEC, TASKS), [slates()], [slates(seed=1)], VECTORS, settings, record)
-
-
-def test_twins_leave_the_model_and_the_random_numbers_alone() -> None:
-    model = net()
-    before, state = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
-    twins = twins_of(model)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), state)
-    assert (len(twins.together), [len(one) for one in twins.alone]) == (2, [2] * len(TASKS))
-
-
-def test_twins_are_compared_task_by_task_on_the_same_slates() -> None:
-    model, objective = net(), Objective(SPEC, TASKS)
-    found = compare_twins(twins_of(model), model, objective, [slates(seed=1)], VECTORS, np.random.default_rng(0))
-    assert {"interest ndcg@10", "interest auc", "like auc"} <= found.keys()
-    for one in found.values():
-        low, high, difference = float(one["low"]), float(one["high"]), float(one["difference"])
-        assert low <= high
-        assert difference == pytest.approx(float(one["together"]) - float(one["alone"]))
-        assert one["verdict"] in ("better", "no difference", "worse")
-        assert one["seeds"] == 2.0
-
-
-def test_a_task_that_is_alone_anyway_is_its_own_twin() -> None:
-    """With one task, together and alone are the same ranker from the same seeds: no difference whatever."""
-    alone, model = only_task(Objective(SPEC, TASKS), 1), net(one_task(SPEC, 1))
-    parts, valid = [only(slates(), 1)], [only(slates(seed=1), 1)]
-    settings = SETTINGS.model_copy(update={"ranker_epochs": 1, "twin_seeds": 2})
-    twins = fit_twins(model, alone, parts, valid, VECTORS, settings, recorder()[1])
-    found = compare_twins(twins, model, alone, valid, VECTORS, np.random.default_rng(0))
-    assert found["like auc"]["difference"] == found["like auc"]["low"] == found["like auc"]["high"] == 0.0
-    assert found["like auc"]["verdict"] == "no difference"
-
-
-def test_twins_learn_from_a_share_of_every_part() -> None:
-    parts = sampled([slates(30), slates(10)], 20, np.random.default_rng(0))
-    assert [len(part) for part in parts] == [15, 5]
-    assert [len(part) for part in sampled(parts, 100, np.random.default_rng(0))] == [15, 5]
 
 
 def test_user_vectors_do_not_depend_on_the_batch() -> None:
