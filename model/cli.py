@@ -44,7 +44,10 @@ def _train(commands: Commands) -> None:
 def _evaluate(commands: Commands) -> None:
     parser = commands.add_parser("evaluate", help="measure a bundle against popularity, item-kNN and EASE")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a sealed bundle")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the tables")
+    parser.add_argument(
+        "--recipe", type=Path, metavar="RECIPE", help="where the recipe lies whose paths lead to the tables"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the tables, in place of the recipe's")
     parser.add_argument("--report", type=Path, metavar="FILE", help="where report.html goes (the bundle's folder)")
     parser.set_defaults(run=_lazily("model.job", "evaluate_command"))
 
@@ -53,7 +56,7 @@ def _ablate(commands: Commands) -> None:
     parser = commands.add_parser("ablate", help="train with one part left out at a time: what each is worth")
     _recipe(parser)
     parser.add_argument("--profile", default="quick", help="quick, full, or one of [training.profiles] (quick)")
-    parts = "text attributes graph sequence context counters sharing channels (all that the recipe has)"
+    parts = "text attributes graph sequence context counters sharing distillation channels (all there are)"
     parser.add_argument("--parts", nargs="+", metavar="PART", help=parts)
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="train from each (the recipe's)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of figures and report (runs/ablation-…)")

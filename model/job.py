@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from model.bundle import Bundle, BundleWriter, DatasetInfo, Manifest, Parity, open_bundle, version_name
-from model.config import Recipe, parse_changes
+from model.config import Recipe, parse_changes, recipe_file
 from model.data.checks import refuse_failures, run_checks
 from model.data.loading import load
 from model.data.log import TRAIN, VALID, Dataset
@@ -152,7 +152,7 @@ def sealer() -> Seal:
 def evaluate_command(arguments: argparse.Namespace) -> int:
     """`polyrank evaluate`: a sealed bundle on its test part against peers, as a table and a report."""
     bundle = open_bundle(arguments.bundle)
-    recipe = Recipe.parse(bundle.manifest.recipe)
+    recipe = Recipe.parse(bundle.manifest.recipe, arguments.recipe and recipe_file(arguments.recipe))
     dataset = load(recipe, arguments.data)
     check_ids(bundle, dataset)
     system = bundle_system(recipe, bundle, dataset)

@@ -1,7 +1,7 @@
 """dataset.toml as frozen, cross-checked records."""
 
 from model.config.changes import parse_changes
-from model.config.recipe import Recipe, expand
+from model.config.recipe import Recipe, expand, recipe_file
 from model.config.serving import Serving
 from model.config.tables import (
     ContextColumn,
@@ -44,4 +44,5 @@ __all__ = [
     "Users",
     "expand",
     "parse_changes",
+    "recipe_file",
 ]

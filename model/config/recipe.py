@@ -58,8 +58,7 @@ class Recipe(Section):
     @classmethod
     def load(cls, path: Path | str) -> "Recipe":
         """Read a dataset.toml (or the folder that holds it); raises RecipeError with file, key, value and next move."""
-        file = Path(path)
-        file = file / "dataset.toml" if file.is_dir() else file
+        file = recipe_file(path)
         try:
             data = tomllib.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -131,6 +130,12 @@ class Recipe(Section):
     def context_names(self) -> tuple[str, ...]:
         """Names of the context columns over all interaction tables, in order of first mention."""
         return tuple(dict.fromkeys(column.name for table in self.interactions for column in table.context))
+
+
+def recipe_file(path: Path | str) -> Path:
+    """The dataset.toml that a path means: itself, or the one in that folder."""
+    file = Path(path)
+    return file / "dataset.toml" if file.is_dir() else file
 
 
 def expand(path: str) -> str:

@@ -191,7 +191,7 @@ def test_the_manifest_tells_who_is_served_how_well(made: Made) -> None:
 
 def test_evaluate_prints_the_table_and_writes_a_report(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     report = made.folder / "again.html"
-    arguments = argparse.Namespace(bundle=made.bundle.path, data=made.folder / "data", report=report)
+    arguments = argparse.Namespace(bundle=made.bundle.path, recipe=made.folder / "data", data=None, report=report)
     assert job.evaluate_command(arguments) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in ("polyrank", "popularity", "item-kNN", "EASE", "interest"))
