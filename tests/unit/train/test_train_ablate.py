@@ -108,7 +108,8 @@ def test_a_part_that_is_not_there_is_refused(part: str, recipe: Recipe, dataset:
 
 
 def test_a_recipe_has_the_parts_that_it_declares(recipe: Recipe, dataset: Dataset) -> None:
-    assert present(recipe, dataset) == list(PARTS)
+    assert present(recipe.changed({"training.distill": 0.5}), dataset) == list(PARTS)
+    assert present(recipe, dataset) == [part for part in PARTS if part != "distillation"]
     bare = recipe.model_copy(update={"items": None, "tasks": recipe.tasks[:1]})
     _, seen = used(without(recipe, "graph"), dataset)
     assert present(bare, seen) == ["attributes", "sequence", "context", "counters", "channels"]
