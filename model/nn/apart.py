@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from model.features.spec import FeatureSpec
-from model.nn.heads import TaskValues
-from model.nn.ranker import Ranker
+from model.nn.heads import TaskValues, with_chains
+from model.nn.ranker import Ranker, Shared
 from model.nn.settings import NetSettings
 
 
@@ -14,9 +14,10 @@ class Apart(Ranker):
 
     def __init__(self, spec: FeatureSpec, settings: NetSettings) -> None:
         nn.Module.__init__(self)
-        alone = [spec.model_copy(update={"tasks": (task,)}) for task in spec.tasks]
+        single = [task.model_copy(update={"after": None}) for task in spec.tasks]  # chains are joined below, for all
+        alone = [spec.model_copy(update={"tasks": (task,)}) for task in single]
         self.rankers = nn.ModuleList(Ranker(one, settings) for one in alone)
-        self.values = TaskValues(spec.tasks)
+        self.values, self.chains = TaskValues(spec.tasks), spec.chains()
 
     def set_normalisation(self, user: tuple[Tensor, Tensor], candidate: tuple[Tensor, Tensor]) -> None:
         """As of `Ranker`, for all."""
@@ -39,26 +40,12 @@ class Apart(Ranker):
         """Raw readings [B, C, T], each task's by its own ranker."""
         events = (history_vectors, history_types, history_values, history_gaps)
         rest = (profile, context, user_features, candidate_vectors, candidate_features)
-        return torch.cat([ranker.raw(user_vector, *events, *rest) for ranker in self.each()], dim=-1)
+        return with_chains(torch.cat([one.raw(user_vector, *events, *rest) for one in self.each()], -1), self.chains)
 
-    def forward(
-        self,
-        user_vector: Tensor,
-        history_vectors: Tensor,
-        history_types: Tensor,
-        history_values: Tensor,
-        history_gaps: Tensor,
-        profile: Tensor,
-        context: Tensor,
-        user_features: Tensor,
-        candidate_vectors: Tensor,
-        candidate_features: Tensor,
-    ) -> Tensor:
-        """Logits and values [B, C, T]: `raw`, read by kind of task."""
-        events = (history_vectors, history_types, history_values, history_gaps)
-        rest = (profile, context, user_features, candidate_vectors, candidate_features)
-        values: Tensor = self.values(self.raw(user_vector, *events, *rest))
-        return values
+    def shared(self) -> Shared:
+        """Nothing is: every parameter moves for one task, so strategies that look for conflicts find none."""
+        named = dict(self.named_parameters())
+        return Shared(list(named.values()), [one for name, one in named.items() if ".experts." in name])
 
     def each(self) -> list[Ranker]:
         """The rankers, in the order of the tasks."""

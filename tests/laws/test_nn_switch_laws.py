@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from model.features.ranking import candidate_feature_names, user_feature_names
+from model.features.spec import TaskSpec
 from model.nn.apart import Apart
 from model.nn.model import MultiTaskModel
 from model.nn.settings import NetSettings
@@ -53,3 +54,14 @@ def test_tasks_apart_say_what_each_ranker_says() -> None:
         torch.testing.assert_close(raw[..., place], ranker.raw(**inputs)[..., 0])
         if task.kind != "ordinal":  # whose thresholds are the whole model's
             torch.testing.assert_close(logits[..., place], ranker(**inputs)[..., 0])
+
+
+def test_tasks_apart_keep_their_chains_and_share_no_parameter() -> None:
+    chain = (TaskSpec(name="buy", kind="binary", after="click"), TaskSpec(name="click", kind="binary"))
+    model = small_model(NetSettings(sharing=False), spec_of(chain))
+    logits = model.rank_logits(inputs_of("ranker"))
+    assert (logits[..., 0] <= logits[..., 1]).all()
+    shared = model.ranker.shared()
+    assert len(shared.everything) == len(list(model.ranker.parameters()))
+    gradients = torch.autograd.grad(logits[..., 1].sum(), shared.last, allow_unused=True)
+    assert any(one is not None for one in gradients)
