@@ -20,6 +20,7 @@ from model.export.signatures import OUTPUTS, signatures
 from model.export.text import export_text_encoder
 from model.features.spec import FeatureSpec
 from model.nn.encoder import DEFAULT, TextEncoder
+from model.nn.experts import Bank
 from model.nn.model import MultiTaskModel
 from model.nn.ranker import Ranker
 from model.nn.settings import NetSettings
@@ -32,7 +33,7 @@ QUIET = 0.1  # what the random user tower adds to its newest event: a trained on
 
 
 class PlainRanker(nn.Module):
-    """The same numbers as a Ranker of MMoE, without computing anything once a request."""
+    """The same numbers as a Ranker of MMoE: nothing is computed once a request, candidates stand where they come in."""
 
     def __init__(self, ranker: Ranker) -> None:
         super().__init__()
@@ -55,16 +56,41 @@ class PlainRanker(nn.Module):
         ranker, first = self.ranker, self.ranker.first
         user, query = ranker._user(user_vector, profile, context, user_features)
         features = nn.functional.pad(ranker.candidate_norm(candidate_features), (0, 1), value=1.0)
-        events = (history_vectors, history_types, history_values, history_gaps)
-        each = ranker._each(candidate_vectors, events, features)
+        read = self._read(candidate_vectors, history_vectors, history_types, history_values, history_gaps)
         scaled = candidate_vectors * first.scale
-        same = user.unsqueeze(1).expand(-1, each.shape[1], -1)
-        wide = torch.cat([same, scaled, scaled * query.unsqueeze(1), each[..., candidate_vectors.shape[-1] :]], dim=-1)
-        layers = [layer for name in first.bank_names for layer in first.banks[name]]
-        experts = torch.stack([wide @ layer for layer in layers], dim=1)
-        gates = torch.cat([wide @ first.gates[name][0] for name in first.gate_names], dim=-1)
-        values: Tensor = ranker.values(ranker.heads(ranker.experts(experts, gates), features))
+        same = user.unsqueeze(1).expand(-1, features.shape[1], -1)
+        wide = torch.cat([same, scaled, scaled * query.unsqueeze(1), read, features], dim=-1)
+        values: Tensor = ranker.values(self._heads(self._mixed(wide), features))
         return values
+
+    def _read(self, candidates: Tensor, vectors: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> Tensor:
+        """What each candidate reads of the history, [B, C, heads · width]."""
+        attention = self.ranker.attention
+        events = attention.norm(attention.events(vectors, types, values, gaps))
+        events = torch.cat([events, attention.nothing.expand(events.shape[0], 1, -1)], dim=1)
+        keys = attention._by_head(attention.key(events)).transpose(2, 3)
+        scores = candidates.unsqueeze(1) @ keys + attention._bias(types).unsqueeze(2)
+        return torch.cat((scores.softmax(-1) @ attention._by_head(attention.value(events))).unbind(1), dim=-1)
+
+    def _mixed(self, wide: Tensor) -> Tensor:
+        """Experts one by one, mixed for each task, [B, C, T, output]."""
+        first, second = self.ranker.first, self.ranker.experts.second
+        assert isinstance(second, Bank)
+        layers = [layer for name in first.bank_names for layer in first.banks[name]]
+        made = [
+            ((wide @ layer).relu() @ weight + bias).relu()
+            for layer, weight, bias in zip(layers, second.weight, second.bias, strict=True)
+        ]
+        gates = torch.stack([(wide @ first.gates[name][0]).softmax(-1) for name in first.gate_names], dim=2)
+        return gates @ torch.stack(made, dim=2)
+
+    def _heads(self, mixed: Tensor, features: Tensor) -> Tensor:
+        """One reading a task, [B, C, T]."""
+        heads, read = self.ranker.heads, []
+        for place, key in enumerate(heads.keys):
+            hidden = (mixed[:, :, place] @ heads.hidden[key].T + heads.hidden_bias[key]).relu()
+            read.append(hidden @ heads.last[key] + features @ heads.wide[key])
+        return torch.stack(read, dim=-1)
 
 
 def settings() -> NetSettings:

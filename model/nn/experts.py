@@ -10,16 +10,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model.nn.layers import task_key
+from model.nn.layers import inner_softmax, task_key
 from model.nn.settings import NetSettings
 
+FEW = 16  # pairs of a task and an expert
 UNHEARD = -1e9  # a gate's logit for an expert that its task may not hear
 
 
 class Experts(nn.Module, ABC):
     """Interface: `banks` name → experts and `gate_sizes` name → logits are what it wants; `forward` mixes them.
 
-    First layers come as [B, E, C, width] before their activation, gates as [B, C, sum of sizes].
+    First layers come as [B, E, width, C] before their activation, gates as [B, sum of sizes, C].
     """
 
     def __init__(self, tasks: Sequence[str], settings: NetSettings) -> None:
@@ -31,11 +32,11 @@ class Experts(nn.Module, ABC):
 
     @abstractmethod
     def listening(self, first: Tensor, gates: Tensor) -> Tensor:
-        """How much each task listens to each expert, [B, C, T, E], sums to 1 over E."""
+        """How much each task listens to each expert, [B, T, E, C], sums to 1 over E."""
 
     @abstractmethod
     def forward(self, first: Tensor, gates: Tensor) -> Tensor:
-        """One vector a task, [B, C, T, output]."""
+        """One vector a task, [B, T, output, C]."""
 
 
 class SharedBottom(Experts):
@@ -48,13 +49,12 @@ class SharedBottom(Experts):
 
     def listening(self, first: Tensor, gates: Tensor) -> Tensor:  # noqa: ARG002  # the interface
         """All ones: there is one expert."""
-        return torch.ones(first.shape[0], first.shape[2], len(self.keys), 1)
+        return torch.ones(first.shape[0], len(self.keys), 1, first.shape[3])
 
     def forward(self, first: Tensor, gates: Tensor) -> Tensor:  # noqa: ARG002  # the interface
-        """The same vector for every task, [B, C, T, output]."""
+        """The same vector for every task, [B, T, output, C]."""
         made: Tensor = self.second(first.relu())
-        shared = made.sum(1).relu().unsqueeze(-2)
-        return shared.expand(*shared.shape[:-2], len(self.keys), self.output)
+        return made.sum(1, keepdim=True).relu().expand(-1, len(self.keys), -1, -1)
 
 
 class MMoE(Experts):
@@ -67,13 +67,13 @@ class MMoE(Experts):
         self.second = Bank(settings.n_experts, settings.expert_width, self.output)
 
     def listening(self, first: Tensor, gates: Tensor) -> Tensor:  # noqa: ARG002  # the interface
-        """Softmax over experts, [B, C, T, E]."""
-        return torch.unflatten(gates, -1, (len(self.keys), -1)).softmax(-1)
+        """Softmax over experts, [B, T, E, C]."""
+        return inner_softmax(torch.unflatten(gates, 1, (len(self.keys), -1)))
 
     def forward(self, first: Tensor, gates: Tensor) -> Tensor:
-        """Experts' outputs mixed for each task, [B, C, T, output]."""
-        made: Tensor = self.second(first.relu())  # [B, E, C, output]
-        return self.listening(first, gates) @ made.relu().transpose(1, 2)
+        """Experts' outputs mixed for each task, [B, T, output, C]."""
+        made: Tensor = self.second(first.relu())  # [B, E, output, C]
+        return mixed(self.listening(first, gates), made.relu())
 
 
 class PLE(Experts):
@@ -101,26 +101,37 @@ class PLE(Experts):
     unheard: Tensor
 
     def listening(self, first: Tensor, gates: Tensor) -> Tensor:
-        """The last level's gates, [B, C, T, E]; 0 for the experts of other tasks."""
-        return self._last_gates(self._mixed(first, gates))
+        """The last level's gates, [B, T, E, C]; 0 for the experts of other tasks."""
+        return self._last_gates(self._heard(first, gates))
 
     def forward(self, first: Tensor, gates: Tensor) -> Tensor:
-        """One vector a task out of its own and the shared experts, [B, C, T, output]."""
-        mixed = self._mixed(first, gates)
-        made: Tensor = self.second(mixed)  # [B, T+1, C, own · output]
-        experts = made.relu().transpose(1, 2).flatten(2)
-        return self._last_gates(mixed) @ torch.unflatten(experts, -1, (-1, self.output))
+        """One vector a task out of its own and the shared experts, [B, T, output, C]."""
+        heard = self._heard(first, gates)
+        made: Tensor = self.second(heard)  # [B, T+1, own · output, C]
+        experts = torch.unflatten(made.relu(), 2, (self.own, self.output)).flatten(1, 2)
+        return mixed(self._last_gates(heard), experts)
 
-    def _mixed(self, first: Tensor, gates: Tensor) -> Tensor:
-        """Level one: each task's mixture and, last, the shared one, [B, T+1, C, width]."""
-        weights = torch.unflatten(gates @ self.place, -1, (len(self.groups), -1)) + self.unheard
-        return (weights.softmax(-1) @ first.relu().transpose(1, 2)).transpose(1, 2)
+    def _heard(self, first: Tensor, gates: Tensor) -> Tensor:
+        """Level one: each task's mixture and, last, the shared one, [B, T+1, width, C]."""
+        weights = torch.unflatten(self.place.T @ gates, 1, (len(self.groups), -1)) + self.unheard.unsqueeze(-1)
+        return mixed(inner_softmax(weights), first.relu())
 
-    def _last_gates(self, mixed: Tensor) -> Tensor:
+    def _last_gates(self, heard: Tensor) -> Tensor:
         tasks = len(self.keys)
-        logits = self.second_gates(mixed[:, :tasks]).transpose(1, 2).flatten(2)
-        place = self.place[: logits.shape[-1], : tasks * len(self.unheard[0])]
-        return (torch.unflatten(logits @ place, -1, (tasks, -1)) + self.unheard[:tasks]).softmax(-1)
+        logits = self.second_gates(heard[:, :tasks]).flatten(1, 2)
+        place = self.place[: logits.shape[1], : tasks * len(self.unheard[0])]
+        return inner_softmax(torch.unflatten(place.T @ logits, 1, (tasks, -1)) + self.unheard[:tasks].unsqueeze(-1))
+
+
+def mixed(weights: Tensor, experts: Tensor) -> Tensor:
+    """Σ_e weights[t, e] · experts[e]: [B, T, E, C] and [B, E, output, C] → [B, T, output, C].
+
+    Few are mixed along all candidates at once, since a product is one tiny matrix for each candidate; for many the
+    numbers between would be too many.
+    """
+    if weights.shape[1] * weights.shape[2] <= FEW:
+        return (weights.unsqueeze(3) * experts.unsqueeze(1)).sum(2)
+    return (weights.permute(0, 3, 1, 2) @ experts.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 def _placement(tasks: int, own: int) -> tuple[Tensor, Tensor]:
@@ -143,9 +154,9 @@ class Named(nn.Module):
         self.biases = nn.ParameterDict({name: layer.bias.detach() for name, layer in layers.items()})
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, names, C, inputs] → [B, names, C, outputs]."""
-        weight = torch.stack([self.weights[name] for name in self.names])
-        return x @ weight + torch.stack([self.biases[name] for name in self.names]).unsqueeze(1)
+        """x [B, names, inputs, C] → [B, names, outputs, C]."""
+        weight = torch.stack([self.weights[name].T for name in self.names])
+        return weight @ x + torch.stack([self.biases[name] for name in self.names]).unsqueeze(2)
 
 
 class Bank(nn.Module):
@@ -158,8 +169,8 @@ class Bank(nn.Module):
         self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]).unsqueeze(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, count, C, inputs] → [B, count, C, outputs]."""
-        return x @ self.weight + self.bias
+        """x [B, count, inputs, C] → [B, count, outputs, C]."""
+        return self.weight.transpose(1, 2) @ x + self.bias.transpose(1, 2)
 
 
 def make_experts(tasks: Sequence[str], settings: NetSettings) -> Experts:

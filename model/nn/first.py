@@ -12,6 +12,8 @@ class FirstLayer(nn.Module):
 
     W·(u*i) = (W·diag(u))·i, so the cross term is folded into the candidate's matrix; what depends on the user alone
     becomes the weight of the constant 1. A candidate then costs one product for all experts and one for all gates.
+    Candidates are the last axis, so that what follows a product (softmax over experts, mixing, biases) runs along many
+    numbers that lie side by side, and a bank's slice of a product is a view.
     `banks`: name → number of experts, each `width` wide; `gates`: name → how many numbers. Both are kept by name.
     """
 
@@ -28,28 +30,28 @@ class FirstLayer(nn.Module):
         self.gates = nn.ParameterDict({name: torch.zeros(1, inputs, count) for name, count in gates.items()})
 
     def forward(self, user: Tensor, query: Tensor, each: Tensor) -> tuple[Tensor, Tensor]:
-        """user [B, U], query [B, D], each [B, C, D + read + features + 1] (candidate, read, features, 1).
+        """user [B, U], query [B, D], each [B, D + read + features + 1, C] (candidate, read, features, 1).
 
-        → experts' first layers before their activation [B, E, C, width] and gates' logits [B, C, G], in the order of
+        → experts' first layers before their activation [B, E, width, C] and gates' logits [B, G, C], in the order of
         the names given.
         """
-        each = each.unsqueeze(1)
-        experts = each @ self._folded(torch.cat([self.banks[name] for name in self.bank_names]), user, query)
-        if not self.gate_names:
-            return experts, each[:, 0, :, :0]
-        gates = each @ self._folded(torch.cat([self.gates[name] for name in self.gate_names], dim=2), user, query)
-        return experts, gates.squeeze(1)
+        banks = torch.cat([self.banks[name] for name in self.bank_names])  # [E, inputs, width]
+        gates = [self.gates[name][0] for name in self.gate_names]
+        weight = torch.cat([banks.transpose(0, 1).flatten(1), *gates], dim=1)
+        ends = [banks.shape[0] * banks.shape[2], weight.shape[1] - banks.shape[0] * banks.shape[2]]
+        of_experts, of_gates = torch.split(self._folded(weight, user, query), ends, 2)
+        experts = of_experts.transpose(1, 2) @ each
+        return torch.unflatten(experts, 1, (banks.shape[0], banks.shape[2])), of_gates.transpose(1, 2) @ each
 
     def _folded(self, weight: Tensor, user: Tensor, query: Tensor) -> Tensor:
-        """The matrices [B, E, per candidate, width] of one user out of weights [E, inputs, width]."""
-        of_user, of_candidate, of_cross, of_each, bias = self._parts(weight)
-        candidate = of_candidate * self.scale + of_cross * self.scale * query[:, None, :, None]
-        once = user[:, None, None] @ of_user + bias
-        return torch.cat([candidate, of_each.expand(user.shape[0], -1, -1, -1), once], dim=2)
-
-    def _parts(self, weight: Tensor) -> list[Tensor]:
-        ends = [sum(self.sizes[: place + 1]) for place in range(len(self.sizes))]
-        return [weight[:, end - size : end] for size, end in zip(self.sizes, ends, strict=True)]
+        """The matrix [B, per candidate, outputs] of each user out of weights [inputs, outputs]."""
+        of_user, of_candidate, of_cross, of_each, bias = torch.split(weight, self.sizes)
+        others = (0, 0, 0, len(of_each))
+        same = torch.cat([of_candidate * self.scale, of_each])
+        crossed = nn.functional.pad(of_cross * self.scale, others)
+        candidate = same + crossed * nn.functional.pad(query.unsqueeze(-1), others)
+        once = user @ of_user + bias
+        return torch.cat([candidate, once.unsqueeze(1)], dim=1)
 
 
 def _random(count: int, inputs: int, width: int) -> Tensor:

@@ -23,11 +23,11 @@ class Heads(nn.Module):
         self.wide = nn.ParameterDict({key: torch.zeros(features + 1) for key in self.keys})
 
     def forward(self, mixed: Tensor, features: Tensor) -> Tensor:
-        """Mixed [B, C, T, output], normalised features and a constant 1 [B, C, F + 1] → raw readings [B, C, T]."""
-        hidden = mixed.transpose(1, 2) @ self._stacked(self.hidden).transpose(1, 2)  # [B, T, C, width]
-        hidden = (hidden + self._stacked(self.hidden_bias).unsqueeze(1)).relu()
-        deep = (hidden @ self._stacked(self.last).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
-        return deep + features @ self._stacked(self.wide).T
+        """Mixed [B, T, output, C], normalised features and a constant 1 [B, F + 1, C] → raw readings [B, T, C]."""
+        hidden = self._stacked(self.hidden) @ mixed  # [B, T, width, C]
+        hidden = (hidden + self._stacked(self.hidden_bias).unsqueeze(-1)).relu()
+        deep = (self._stacked(self.last).unsqueeze(1) @ hidden).squeeze(2)
+        return deep + self._stacked(self.wide) @ features
 
     def _stacked(self, parameters: nn.ParameterDict) -> Tensor:
         return torch.stack([parameters[key] for key in self.keys])
@@ -41,14 +41,14 @@ def chained(own: Tensor, before: Tensor) -> Tensor:
     return -torch.stack([-own, -before, -own - before]).logsumexp(0)
 
 
-def with_chains(raw: Tensor, chains: Mapping[int, int]) -> Tensor:
-    """Readings [..., T] of single steps → of whole chains; `chains` column → column before it (FeatureSpec.chains)."""
+def with_chains(raw: Tensor, chains: Mapping[int, int], axis: int = -1) -> Tensor:
+    """Readings of single steps, tasks along `axis`, → of whole chains; `chains` as of FeatureSpec.chains."""
     if not chains:
         return raw
-    columns = list(raw.unbind(-1))
+    columns = list(raw.unbind(axis))
     for place, before in chains.items():
         columns[place] = chained(columns[place], columns[before])
-    return torch.stack(columns, dim=-1)
+    return torch.stack(columns, dim=axis)
 
 
 class TaskValues(nn.Module):
@@ -86,13 +86,16 @@ class TaskValues(nn.Module):
         """Logits of `level > low + k`, [..., levels - 1], of raw readings [...]."""
         return raw.unsqueeze(-1) - self.thresholds(task)
 
-    def forward(self, raw: Tensor) -> Tensor:
-        """Raw readings [..., T] → logits and values [..., T] as ranker.onnx gives them."""
+    def forward(self, raw: Tensor, behind: int = 0) -> Tensor:
+        """Raw readings [..., T] → logits and values [..., T] as ranker.onnx gives them; `behind`: axes after T."""
         if not self.bounded:
             return raw
         thresholds = torch.stack([self._padded(self.thresholds(task)) for task in self.tasks])
-        stairs = ((raw.unsqueeze(-1) - thresholds).sigmoid() * self.height).sum(-1)
-        return raw * self.linear + (stairs + self.low)
+        thresholds, height, linear, low = (
+            one.reshape(*one.shape, *(1,) * behind) for one in (thresholds, self.height, self.linear, self.low)
+        )
+        stairs = ((raw.unsqueeze(-1 - behind) - thresholds).sigmoid() * height).sum(-1 - behind)
+        return raw * linear + (stairs + low)
 
     def _heights(self, task: TaskSpec) -> Tensor:
         """How much each step adds to the value, [most]."""

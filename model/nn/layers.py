@@ -81,9 +81,17 @@ class Normaliser(nn.Module):
         self.mean.copy_(mean)
         self.inverse.copy_(1.0 / torch.where(std > 1e-6, std, torch.ones_like(std)))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features [..., width] → the same shape, about variance 1."""
-        return ((features - self.mean) * self.inverse).clamp(-FEATURE_CLIP, FEATURE_CLIP)
+    def forward(self, features: Tensor, behind: int = 0) -> Tensor:
+        """Features [..., width] → the same shape, about variance 1; `behind`: axes that stand after the width."""
+        mean, inverse = (one.reshape(-1, *(1,) * behind) for one in (self.mean, self.inverse))
+        return ((features - mean) * inverse).clamp(-FEATURE_CLIP, FEATURE_CLIP)
+
+
+def inner_softmax(x: Tensor) -> Tensor:
+    """Softmax over the last axis but one, as what it is made of: as one operator it is transposed there and back."""
+    powers = (x - x.amax(-2, keepdim=True)).exp()
+    made: Tensor = powers / powers.sum(-2, keepdim=True)
+    return made
 
 
 def narrow_net(inputs: int, dim: int) -> nn.Sequential:

@@ -10,7 +10,7 @@ from model.features.spec import FeatureSpec
 from model.nn.experts import make_experts
 from model.nn.first import FirstLayer
 from model.nn.heads import Heads, TaskValues, with_chains
-from model.nn.layers import OWN, EventEmbedding, MomentEmbedding, Normaliser
+from model.nn.layers import OWN, EventEmbedding, MomentEmbedding, Normaliser, inner_softmax
 from model.nn.settings import NetSettings
 
 Events = tuple[Tensor, Tensor, Tensor, Tensor]  # vectors, types, values, gaps
@@ -42,12 +42,12 @@ class TargetAttention(nn.Module):
         nn.init.zeros_(self.distance.weight)
 
     def forward(self, candidates: Tensor, vectors: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> Tensor:
-        """Candidates [B, C, D] over a history [B, L, …] → what each head reads, [B, H, C, target_width]."""
+        """Candidates [B, D, C] over a history [B, L, …] → what each head reads, [B, H, target_width, C]."""
         events = self.norm(self.events(vectors, types, values, gaps))
         events = torch.cat([events, self.nothing.expand(events.shape[0], 1, -1)], dim=1)
-        keys = self._by_head(self.key(events)).transpose(2, 3)  # [B, H, D, L+1]
-        scores = candidates.unsqueeze(1) @ keys + self._bias(types).unsqueeze(2)
-        return scores.softmax(-1) @ self._by_head(self.value(events))
+        keys = self._by_head(self.key(events)).flatten(1, 2)  # [B, H · (L+1), D]: one product for all heads
+        scores = torch.unflatten(keys @ candidates, 1, (self.heads, -1)) + self._bias(types).unsqueeze(-1)
+        return self._by_head(self.value(events)).transpose(2, 3) @ inner_softmax(scores)
 
     def _by_head(self, x: Tensor) -> Tensor:
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)  # [B, H, L+1, width]
@@ -116,9 +116,9 @@ class Ranker(nn.Module):
         """Raw readings [B, C, T], what losses work on; inputs as of ranker.onnx, padding of the history on the left."""
         events = (history_vectors, history_types, history_values, history_gaps)
         user, query = self._user(user_vector, profile, context, user_features)
-        features = nn.functional.pad(self.candidate_norm(candidate_features), (0, 1), value=1.0)
+        features = self._normalised(candidate_features)
         first, gates = self.first(user, query, self._each(candidate_vectors, events, features))
-        return with_chains(self.heads(self.experts(first, gates), features), self.chains)
+        return with_chains(self.heads(self.experts(first, gates), features), self.chains, 1).transpose(1, 2)
 
     def forward(
         self,
@@ -136,8 +136,8 @@ class Ranker(nn.Module):
         """Logits and values [B, C, T] as ranker.onnx gives them: `raw`, read by kind of task."""
         events = (history_vectors, history_types, history_values, history_gaps)
         rest = (profile, context, user_features, candidate_vectors, candidate_features)
-        values: Tensor = self.values(self.raw(user_vector, *events, *rest))
-        return values
+        values: Tensor = self.values(self.raw(user_vector, *events, *rest).transpose(1, 2), 1)
+        return values.transpose(1, 2)
 
     def _user(self, vector: Tensor, profile: Tensor, context: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """What is computed once a request: the user's part [B, U] and the vector [B, D] that crosses candidates."""
@@ -145,10 +145,15 @@ class Ranker(nn.Module):
         state = self.state(known)
         return torch.cat([vector, state], dim=-1), vector + self.query(state)
 
+    def _normalised(self, features: Tensor) -> Tensor:
+        """Candidates' features and the constant 1, [B, F + 1, C] of [B, C, F]: from here on candidates stand last."""
+        return nn.functional.pad(self.candidate_norm(features.transpose(1, 2), 1), (0, 0, 0, 1), value=1.0)
+
     def _each(self, candidates: Tensor, events: Events, features: Tensor) -> Tensor:
-        """What is read of every candidate: its vector, the history in its light, its features and the constant 1."""
+        """What is read of every candidate, [B, …, C]: vector [B, C, D], history in its light, features, constant 1."""
+        candidates = candidates.transpose(1, 2)
         read = self.attention(candidates, *events) * self.sequence
-        return torch.cat([candidates, *read.unbind(1), features], dim=-1)
+        return torch.cat([candidates, read.flatten(1, 2), features], dim=1)
 
 
 def is_muted(feature: str, settings: NetSettings) -> bool:

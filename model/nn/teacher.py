@@ -51,8 +51,9 @@ class Teacher(nn.Module):
         x = self.norm(x)
         of_user, of_item = (_mean(x[:, some], hidden[:, some]) for some in _halves(users.shape[1]))
         mixed = self.mixed(torch.cat([x[:, 0], of_user * of_item], dim=-1)).unflatten(0, (-1, count))
-        raw: Tensor = self.heads(mixed.unsqueeze(2).expand(-1, -1, self.tasks, -1), torch.ones_like(mixed[..., :1]))
-        return raw
+        mixed = mixed.transpose(1, 2).unsqueeze(1)  # [B, 1, output, C]
+        raw: Tensor = self.heads(mixed.expand(-1, self.tasks, -1, -1), torch.ones_like(mixed[:, 0, :1]))
+        return raw.transpose(1, 2)
 
     def _embedded(self, texts: Tensor, user_tokens: int) -> tuple[Tensor, Tensor]:
         """Vectors [n, 1 + S, WIDTH] of a begin mark and the tokens, and which of these are padding."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from model.features.spec import TaskSpec
 from model.nn import losses
+from model.nn.experts import mixed
 from model.nn.first import FirstLayer
 from model.nn.heads import chained
 from model.nn.model import MultiTaskModel
@@ -30,7 +31,7 @@ def _first(model: MultiTaskModel) -> tuple[Tensor, Tensor]:
     ranker = model.ranker
     names = ("user_vector", "profile", "context", "user_features")
     user, query = ranker._user(*(inputs[name] for name in names))
-    features = torch.nn.functional.pad(inputs["candidate_features"], (0, 1), value=1.0)
+    features = ranker._normalised(inputs["candidate_features"])
     vectors, types, values, gaps = (inputs[f"history_{name}"] for name in ("vectors", "types", "values", "gaps"))
     made: tuple[Tensor, Tensor] = ranker.first(
         user, query, ranker._each(inputs["candidate_vectors"], (vectors, types, values, gaps), features)
@@ -40,9 +41,9 @@ def _first(model: MultiTaskModel) -> tuple[Tensor, Tensor]:
 
 def test_gates_sum_to_one_over_experts(model: MultiTaskModel) -> None:
     gates = model.ranker.experts.listening(*_first(model))
-    assert gates.shape[:3] == (2, 7, len(TASKS))
+    assert (gates.shape[:2], gates.shape[3]) == ((2, len(TASKS)), 7)
     assert (gates >= 0).all()
-    torch.testing.assert_close(gates.sum(-1), torch.ones(2, 7, len(TASKS)))
+    torch.testing.assert_close(gates.sum(2), torch.ones(2, len(TASKS), 7))
 
 
 def test_gates_start_equal_over_the_experts_a_task_may_hear() -> None:
@@ -112,9 +113,16 @@ def test_the_split_first_layer_is_the_plain_one() -> None:
     candidate = each[..., :2] * 2**0.5
     crossed = candidate * query.unsqueeze(1)
     plain = torch.cat([user.unsqueeze(1).expand(2, 7, 5), candidate, crossed, each[..., 2:]], dim=-1)
-    experts, gates = layer(user, query, each)
-    check_close(experts, plain.unsqueeze(1) @ layer.banks["all"])
-    check_close(gates, plain @ torch.cat([layer.gates["one"], layer.gates["two"]], dim=2)[0])
+    experts, gates = layer(user, query, each.transpose(1, 2))
+    check_close(experts.transpose(2, 3), plain.unsqueeze(1) @ layer.banks["all"])
+    check_close(gates.transpose(1, 2), plain @ torch.cat([layer.gates["one"], layer.gates["two"]], dim=2)[0])
+
+
+@pytest.mark.parametrize("experts", [2, 9])
+def test_a_mixture_is_the_weighted_sum_of_experts_whether_few_or_many(experts: int) -> None:
+    torch.manual_seed(0)
+    weights, vectors = torch.randn(2, 3, experts, 5), torch.randn(2, experts, 4, 5)
+    check_close(mixed(weights, vectors), torch.einsum("btec,beoc->btoc", weights, vectors))
 
 
 CHAIN = (
