@@ -27,6 +27,8 @@ class CatalogueIds:
 
     def rows(self, names: Iterable[str]) -> list[int]:
         """Rows of ids, NO_ROW where unknown, in the order given."""
+        if not len(self._added):
+            return self._bundle.rows(names)
         return [self.row(name) for name in names]
 
     def id(self, row: int) -> str:

@@ -1,6 +1,6 @@
 """The catalogue as of one moment: what readers hold while the writer goes on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -89,6 +89,11 @@ class View:
         """Row of an id, deleted ones included; NO_ROW when the catalogue never had it."""
         row = self.ids.row(item_id)
         return row if row < len(self) else NO_ROW
+
+    def rows(self, item_ids: Iterable[str]) -> Rows:
+        """`row` of many ids, int64."""
+        rows = np.asarray(self.ids.rows(item_ids), np.int64)
+        return np.where(rows < len(self), rows, NO_ROW)
 
     def id(self, row: int) -> str:
         """Id at a row."""

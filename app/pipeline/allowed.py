@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from app.pipeline.request import RecommendRequest
 from index.backends import Mask
+from index.search import best
 from index.view import View
 from model.features.neighbours import Evidence
 from model.ids import NO_ROW
@@ -26,12 +27,20 @@ class Allowed:
         good = self.having(offered.rows)
         return offered if good.all() else Evidence(offered.rows[good], offered.scores[good])
 
+    def best(self, offered: Evidence, k: int) -> Evidence:
+        """The k best entries that may be answered, of entries in any order; only as many are looked up as it takes."""
+        few = best(offered.rows, offered.scores, k + len(self.excluded))
+        kept = self.keep(few)
+        if len(kept) < k and len(few) < len(offered):  # hidden, or outside of a filter
+            kept = self.keep(offered)
+            return best(kept.rows, kept.scores, k)
+        return kept.top(k)
+
     def having(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of `rows` may be answered, bool [len(rows)]; a few rows are looked up, the catalogue is not walked."""
         good: NDArray[np.bool_] = (self.view.visible if self.mask is None else self.mask).take(rows)
         if len(self.excluded):
-            places = np.minimum(np.searchsorted(self.excluded, rows), len(self.excluded) - 1)
-            good &= self.excluded.take(places) != rows
+            good &= self.excluded.take(self.excluded.searchsorted(rows), mode="clip") != rows
         return good
 
     def rows(self) -> NDArray[np.int64]:

@@ -50,12 +50,14 @@ class Reader:
         self._spec, self._catalogue, self._settings = bundle.spec, catalogue, settings
         self._people = People(bundle, settings.seen)
         self.context = ContextReader(bundle.spec, bundle.manifest.recipe)
+        self._weights = blend_weights(bundle.spec.tasks, None)
         self._only: tuple[View, Collection[str], Mask] | None = None
 
     def read(self, user: UserInput, request: RecommendRequest) -> Asked:
         """The request in rows; raises RequestError for anything that does not exist or lies outside its range."""
         check_request(request, self._spec, self._settings.max_n)
-        weights = blend_weights(self._spec.tasks, request.task_weights)
+        asked = request.task_weights
+        weights = self._weights if asked is None else blend_weights(self._spec.tasks, asked)
         view, now = self._catalogue.view, time() if request.now is None else request.now
         person = self._people.person(view, user, request.history, now)
         context = self.context.values(request.context, now)

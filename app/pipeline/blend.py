@@ -1,6 +1,7 @@
 """Many tasks become one score: the weighted mean of their calibrated probabilities."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import isfinite
 
 import numpy as np
@@ -32,16 +33,24 @@ def blend_weights(tasks: Sequence[TaskSpec], asked: Mapping[str, float] | None) 
 
 def chances(tasks: Sequence[TaskSpec], values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Calibrated outputs [C, T] as numbers in [0, 1]: values of regression and ordinal tasks by their range."""
-    low = np.asarray([task.low if _is_value(task) else 0.0 for task in tasks])
-    high = np.asarray([task.high if _is_value(task) else 1.0 for task in tasks])
-    return np.asarray(np.clip((values - low) / np.maximum(high - low, 1e-9), 0.0, 1.0), np.float64)
+    low, width = _ranges(tuple((task.low, task.high) if _is_value(task) else (0.0, 1.0) for task in tasks))
+    made: NDArray[np.float64] = (values - low) / width
+    return np.minimum(np.maximum(made, 0.0, out=made), 1.0, out=made)
+
+
+@lru_cache(maxsize=64)
+def _ranges(ranges: tuple[tuple[float, float], ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where each task's values begin and how far they go, [T]."""
+    low, high = np.asarray(ranges).T
+    return low, np.maximum(high - low, 1e-9)
 
 
 def blended(
     tasks: Sequence[TaskSpec], values: NDArray[np.float32], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Scores float64 [C] of calibrated outputs [C, T]; each row is summed alone, so equal rows score equally."""
-    scores: NDArray[np.float64] = (chances(tasks, values) * weights).sum(axis=1)
+    parts = (chances(tasks, values) * weights).T
+    scores: NDArray[np.float64] = np.add.reduce(np.ascontiguousarray(parts))  # task by task, along the candidates
     return scores
 
 

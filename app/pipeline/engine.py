@@ -154,7 +154,7 @@ class Engine:
         scores = blended(self.bundle.spec.tasks, values, asked.weights)
         diversity = self.settings.diversity if request.diversity is None else request.diversity
         order = reordered(found.rows, scores, request.n, diversity, lambda rows: item_similarity(view, rows))
-        channels = tuple(found.channels(place) for place in order.tolist())
+        channels = found.channels(order)
         chosen = found.rows[order]
         reasons = self._explainer.reasons(asked, chosen, values[order], channels) if request.explain else None
         return Ranked(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import compress
 
 import numpy as np
@@ -21,9 +22,9 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def channels(self, place: int) -> tuple[str, ...]:
-        """Names of the channels that offered one candidate."""
-        return tuple(compress(self.names, self.offered[place].tolist()))
+    def channels(self, places: NDArray[np.int64]) -> tuple[tuple[str, ...], ...]:
+        """Names of the channels that offered each of some candidates."""
+        return tuple(tuple(compress(self.names, offered)) for offered in self.offered.take(places, axis=0).tolist())
 
 
 def merge(offers: Mapping[str, Evidence], quotas: Mapping[str, int], limit: int) -> Candidates:
@@ -35,15 +36,17 @@ def merge(offers: Mapping[str, Evidence], quotas: Mapping[str, int], limit: int)
     lists = [(one.top(quotas.get(name, len(one))), quotas.get(name, len(one))) for name, one in offers.items()]
     rows, owner, places = _entries(lists)
     order = np.argsort(rows)
-    rows = rows[order]
-    new = np.append(True, rows[1:] != rows[:-1])[: len(rows)]  # where another row begins
-    unique = rows[new]
+    rows = rows.take(order)
+    new = np.ones(len(rows), np.bool_)  # where another row begins
+    np.not_equal(rows[1:], rows[:-1], out=new[1:])
+    starts = np.flatnonzero(new)
+    unique = rows.take(starts)
     offered = np.zeros((len(unique), len(offers)), np.bool_)
-    offered[np.cumsum(new) - 1, owner[order]] = True
+    offered.put((np.cumsum(new) - 1) * len(offers) + owner.take(order), True)
     if len(unique) > limit:
-        first = np.minimum.reduceat(places[order], np.flatnonzero(new))
+        first = np.minimum.reduceat(places.take(order), starts)
         kept = np.sort(np.argsort(first, kind="stable")[:limit])
-        unique, offered = unique[kept], offered[kept]
+        unique, offered = unique.take(kept), offered.take(kept, axis=0)
     return Candidates(unique, offered, tuple(offers))
 
 
@@ -54,5 +57,11 @@ def _entries(
     sizes = [len(one) for one, _ in lists]
     owner = np.repeat(np.arange(len(lists)), sizes)
     rows = np.concatenate([np.empty(0, np.int64), *(one.rows for one, _ in lists)])
-    places = np.concatenate([np.empty(0), *(np.arange(len(one)) / max(quota, 1) for one, quota in lists)])
+    places = np.concatenate([np.empty(0), *(_places(len(one), quota) for one, quota in lists)])
     return rows, owner, places
+
+
+@lru_cache(maxsize=1024)
+def _places(count: int, quota: int) -> NDArray[np.float64]:
+    """Ranks 0, 1, … over the quota."""
+    return np.arange(count) / max(quota, 1)

@@ -1,6 +1,6 @@
 """Who is asking: the bundle's training history, the state's newer events and this session, as one history in rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,16 +54,16 @@ class People:
         told = self.history(view, session, now)
         known = NOTHING if user.away else self._known(view, user, trained, now)
         seen = [self._seen(part) for part in (trained, known, told)]
-        if not len(self._seen_types):
-            also = _rows(view, user.state.seen)
+        if not len(self._seen_types) and user.state.seen:
+            also = view.rows(user.state.seen)
             seen.append(also[also != NO_ROW])
-        return Person(
-            known.then(told) if len(told) else known, np.unique(np.concatenate(seen)), self._profile(row, user)
-        )
+        return Person(known.then(told) if len(told) else known, _each_once(seen), self._profile(row, user))
 
     def history(self, view: View, events: Sequence[PastEvent | SessionEvent], now: float) -> History:
         """Events by name as a history in rows, without those of unknown items or types; untimed ones happened now."""
-        rows = _rows(view, (one.item_id for one in events))
+        if not events:
+            return NOTHING
+        rows = view.rows([one.item_id for one in events])
         types = np.asarray([self._types.get(one.type, 0) for one in events], np.int64)
         values = np.asarray([np.nan if one.value is None else one.value for one in events], np.float32)
         times = np.asarray([now if one.timestamp is None else one.timestamp for one in events], np.float64)
@@ -124,5 +124,9 @@ def _picked(history: History, which: NDArray[np.bool_] | NDArray[np.int64]) -> H
     return History(history.rows[which], history.types[which], history.values[which], history.times[which])
 
 
-def _rows(view: View, item_ids: Iterable[str]) -> NDArray[np.int64]:
-    return np.asarray([view.row(item_id) for item_id in item_ids], np.int64)
+def _each_once(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """np.unique of a few rows, at a third of its time."""
+    rows = np.sort(np.concatenate(parts))
+    new = np.ones(len(rows), np.bool_)
+    np.not_equal(rows[1:], rows[:-1], out=new[1:])
+    return rows[new]

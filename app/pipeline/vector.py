@@ -1,12 +1,16 @@
 """The user vector and the stamp that says what it answers for, so that a cached one is never older than its history."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.pipeline.asked import Asked
 from model.bundle import Bundle
+from model.features.spec import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +30,14 @@ def stamp_of(bundle: Bundle, asked: Asked) -> str:
     """
     moment = asked.moment
     size = len(moment.history)
-    gap = bundle.spec.gap_ids(np.asarray([moment.now - moment.history.times[-1]]))[0] if size else 0
+    gap = _gap_id(bundle.spec.gap_edges, moment.now - float(moment.history.times[-1])) if size else 0
     context = ".".join(map(str, moment.context.tolist()))
     return f"{bundle.version}|{size}|{gap}|{context}"
+
+
+def _gap_id(edges: Sequence[float], gap: float) -> int:
+    """FeatureSpec.gap_ids of one gap, without a dozen arrays."""
+    return UNKNOWN if isnan(gap) else bisect_right(edges, gap) + 1
 
 
 def cached_vector(bundle: Bundle, asked: Asked, stamp: str) -> NDArray[np.float32] | None:

@@ -64,19 +64,27 @@ class Neighbours:
         self, rows: NDArray[np.int64], factors: NDArray[np.float32]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The entries of `evidence` in no particular order, for callers that filter before they rank."""
-        known = rows < len(self)
-        rows, factors = rows[known], factors[known]
-        starts, ends = self.indptr.take(rows), self.indptr.take(rows + 1)
-        spans = [slice(*ends) for ends in zip(starts.tolist(), ends.tolist(), strict=True)]
-        targets = np.concatenate([self.indices[:0], *(self.indices[span] for span in spans)])
-        weights = np.concatenate([self.weights[:0], *(self.weights[span] for span in spans)])
-        weights *= np.repeat(factors, ends - starts)
+        targets, weights = self.entries(rows, factors)
         if len(self) <= DENSE_ITEMS:
             sums = np.bincount(targets, weights, len(self))
             found = np.flatnonzero(sums)
             return found, sums[found].astype(np.float32)
-        unique, inverse = _distinct(targets, len(self))
-        return unique.astype(np.int64), np.bincount(inverse, weights, len(unique)).astype(np.float32)
+        unique, added = summed(targets, weights, np.empty(len(self), np.int32))
+        return unique.astype(np.int64), added
+
+    def entries(
+        self, rows: NDArray[np.int64], factors: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Every neighbour of every history item with its weighted weight: what `reached` adds up."""
+        known = rows < len(self)
+        if not known.all():
+            rows, factors = rows[known], factors[known]
+        starts, ends = self.indptr.take(rows), self.indptr.take(rows + 1)
+        spans = list(zip(starts.tolist(), ends.tolist(), strict=True))
+        targets = np.concatenate([self.indices[:0], *[self.indices[start:end] for start, end in spans]])
+        weights = np.concatenate([self.weights[:0], *[self.weights[start:end] for start, end in spans]])
+        weights *= np.repeat(factors, ends - starts)
+        return targets, weights
 
     def save(self, folder: Path) -> None:
         """Write the three arrays as .npy files into `folder`."""
@@ -112,14 +120,16 @@ class Neighbours:
         return cls(indptr, target[near].astype(np.int32), sums[near].astype(np.float32))
 
 
-def _distinct(rows: NDArray[np.int32], size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The distinct ones of `rows` (below `size`), and the place of each row among them: np.unique without sorting.
+def summed(
+    keys: NDArray[np.int32], weights: NDArray[np.float32], note: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The distinct keys, in order of where each stands last, and the sum of each one's weights.
 
-    A note at every row of the catalogue says who wrote there last; notes that nobody wrote are never read, so none is
-    set before. A third of the time of sorting, whatever the size.
+    `note` int32 has a place for every key there can be and says who wrote there last; what nobody wrote is never read,
+    so nothing is set before. A third of the time of sorting, whatever the size.
     """
-    note, places = np.empty(size, np.int32), np.arange(len(rows), dtype=np.int32)
-    note[rows] = places
-    distinct = rows[note.take(rows) == places]
-    note[distinct] = places[: len(distinct)]
-    return distinct, note.take(rows)
+    places = np.arange(len(keys), dtype=np.int32)
+    note[keys] = places
+    unique = keys[note.take(keys) == places]
+    note[unique] = places[: len(unique)]
+    return unique, np.bincount(note.take(keys), weights, len(unique)).astype(np.float32)

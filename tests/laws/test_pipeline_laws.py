@@ -126,8 +126,9 @@ def test_a_merged_list_is_unique_bounded_and_remembers_its_channels(
     cut = {name: set(one.top(most.get(name, len(one))).rows.tolist()) for name, one in lists.items()}
     assert found.rows.tolist() == sorted(set(found.rows.tolist()))
     assert len(found) == min(limit, len(set().union(*cut.values())))
-    for place, row in enumerate(found.rows.tolist()):
-        assert set(found.channels(place)) == {name for name, rows in cut.items() if row in rows} != set()
+    channels = found.channels(np.arange(len(found)))
+    for row, named in zip(found.rows.tolist(), channels, strict=True):
+        assert set(named) == {name for name, rows in cut.items() if row in rows} != set()
 
 
 @given(offers, st.integers(1, 50))

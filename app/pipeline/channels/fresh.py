@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.pipeline.channels.base import ChannelRequest
-from index.search import best
 from index.view import View
 from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence
@@ -63,13 +62,14 @@ class FreshChannel:
     def offer(self, request: ChannelRequest) -> Evidence:
         """Inner products over a few rows; items added at run time have half the list to themselves if they need it."""
         view, rows = request.allowed.view, self.freshness.added(len(request.allowed.view))
-        added = _closest(request, rows, view.vectors(rows), self.size)
         recent = _closest(request, self.freshness.recent(), self.freshness.recent_vectors(view), self.size)
+        if not len(rows):  # the usual case: nothing was added at run time
+            return recent
+        added = _closest(request, rows, view.vectors(rows), self.size)
         kept = added.top(max(self.size // 2, self.size - len(recent)))
         recent = recent.top(self.size - len(kept))
         return Evidence.ranked(np.concatenate([kept.rows, recent.rows]), np.concatenate([kept.scores, recent.scores]))
 
 
 def _closest(request: ChannelRequest, rows: NDArray[np.int64], vectors: NDArray[np.float32], size: int) -> Evidence:
-    good = request.allowed.having(rows)
-    return best(rows[good], (vectors @ request.vector)[good], size)
+    return request.allowed.best(Evidence(rows, vectors @ request.vector), size)

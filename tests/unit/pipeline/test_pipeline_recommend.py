@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -195,13 +197,60 @@ def test_a_failing_engine_is_answered_with_popular_items(caplog: pytest.LogCaptu
 
 
 def test_a_late_engine_is_answered_with_popular_items() -> None:
-    import time
-
     answer = run(
         lambda one: one.recommend(replace(ASKED, timeout_ms=30)), BrokenEngine(shared_engine(), lambda: time.sleep(0.3))
     )
     assert (answer.degraded, answer.fallback) == (True, "popular")
     assert answer.took_ms < 300
+
+
+class WatchedEngine(BrokenEngine):
+    """An engine that notes on which thread it runs, and takes as long as it is told."""
+
+    def __init__(self) -> None:
+        self.seconds, self.threads = 0.0, list[str]()
+        super().__init__(shared_engine(), self._watch)
+
+    def _watch(self) -> None:
+        self.threads.append(threading.current_thread().name.partition("_")[0])
+        time.sleep(self.seconds)
+
+
+def test_a_quick_engine_runs_on_the_event_loop_and_a_slow_or_hurried_one_on_its_thread() -> None:
+    engine, own, loop = WatchedEngine(), "polyrank-engine", threading.main_thread().name
+
+    async def scenario(one: Recommender) -> None:
+        await one.recommend(ASKED)  # nothing is known yet
+        one._lately = 0.002
+        await one.recommend(ASKED)
+        one._lately = 0.002
+        await one.recommend(replace(ASKED, timeout_ms=15))
+        one._lately = 0.002
+        await one.recommend(replace(ASKED, query="night"))
+        one._lately, engine.seconds = 0.002, 0.05
+        await one.recommend(ASKED)  # slow for the first time: nobody knew
+        await one.recommend(ASKED)
+
+    run(scenario, engine)
+    assert engine.threads == [own, loop, own, own, loop, own]
+
+
+def test_the_event_loop_leaves_the_engine_to_what_its_thread_has_begun() -> None:
+    engine = WatchedEngine()
+
+    async def scenario(one: Recommender) -> None:
+        one._lately, free = 0.002, threading.Event()
+        await one._turn.acquire()
+        busy = asyncio.create_task(one._on_thread(free.wait))
+        answers = [asyncio.create_task(one.recommend(replace(ASKED, timeout_ms=ms))) for ms in (30, 10_000)]
+        await asyncio.sleep(0.2)
+        assert [answer.done() for answer in answers] == [True, False]
+        free.set()
+        await asyncio.gather(busy, *answers)
+        assert [answer.result().fallback for answer in answers] == ["popular", None]
+
+    run(scenario, engine)
+    assert engine.threads == [threading.main_thread().name]
 
 
 def test_a_request_that_cannot_be_is_refused() -> None:
