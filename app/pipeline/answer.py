@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from model.features.spec import Value
 
@@ -19,9 +20,8 @@ class Reason:
     facts: Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class AnsweredItem:
-    """One item of an answer.
+class AnsweredItem(NamedTuple):
+    """One item of an answer (a tuple, since every answer makes dozens).
 
     `task_scores` holds each task's calibrated probability, or value for regression and ordinal tasks; `position` counts
     from 0; `propensity` is the probability with which the policy shows this item there; `reasons` is None unless asked.

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, TypeVar
 
 import pytest
@@ -14,7 +15,7 @@ from app.pipeline import aside
 from app.pipeline.aside import Aside, NewVector
 from app.pipeline.engine import Engine
 from app.pipeline.ranked import Ranked
-from app.pipeline.recommend import Recommender
+from app.pipeline.recommend import IDS_AT_ONCE, Recommender, new_ids
 from app.pipeline.request import RecommendRequest, SessionEvent
 from app.pipeline.user import UserInput
 from app.state.memory import MemoryStore
@@ -88,6 +89,13 @@ def test_feedback_is_seen_by_the_next_request() -> None:
     first, then = run(scenario, store=store)
     assert first[0] not in then
     assert first != then
+
+
+def test_every_answer_has_an_id_of_its_own() -> None:
+    found = list(islice(new_ids(), 3 * IDS_AT_ONCE))
+    assert len(set(found)) == len(found)
+    assert {len(one) for one in found} == {32}
+    assert all(int(one, 16) >= 0 for one in found)
 
 
 def test_sessions_have_state_of_their_own() -> None:
