@@ -35,23 +35,21 @@ class FirstLayer(nn.Module):
         → experts' first layers before their activation [B, E, width, C] and gates' logits [B, G, C], in the order of
         the names given.
         """
-        banks = torch.cat([self.banks[name] for name in self.bank_names])  # [E, inputs, width]
-        gates = [self.gates[name][0] for name in self.gate_names]
-        weight = torch.cat([banks.transpose(0, 1).flatten(1), *gates], dim=1)
-        ends = [banks.shape[0] * banks.shape[2], weight.shape[1] - banks.shape[0] * banks.shape[2]]
-        of_experts, of_gates = torch.split(self._folded(weight, user, query), ends, 2)
-        experts = of_experts.transpose(1, 2) @ each
-        return torch.unflatten(experts, 1, (banks.shape[0], banks.shape[2])), of_gates.transpose(1, 2) @ each
+        banks = torch.cat([self.banks[name] for name in self.bank_names]).transpose(1, 2)  # [E, width, inputs]
+        rows = [banks.flatten(0, 1), *(self.gates[name][0].T for name in self.gate_names)]
+        sizes = [len(rows[0]), sum(map(len, rows[1:]))]
+        of_experts, of_gates = torch.split(self._folded(torch.cat(rows), user, query), sizes, 1)
+        return torch.unflatten(of_experts @ each, 1, (banks.shape[0], banks.shape[1])), of_gates @ each
 
     def _folded(self, weight: Tensor, user: Tensor, query: Tensor) -> Tensor:
-        """The matrix [B, per candidate, outputs] of each user out of weights [inputs, outputs]."""
-        of_user, of_candidate, of_cross, of_each, bias = torch.split(weight, self.sizes)
-        others = (0, 0, 0, len(of_each))
-        same = torch.cat([of_candidate * self.scale, of_each])
+        """The matrix [B, outputs, per candidate] of each user out of weights [outputs, inputs]."""
+        of_user, of_candidate, of_cross, of_each, bias = torch.split(weight, self.sizes, 1)
+        others = (0, of_each.shape[1])
+        same = torch.cat([of_candidate * self.scale, of_each], dim=1)
         crossed = nn.functional.pad(of_cross * self.scale, others)
-        candidate = same + crossed * nn.functional.pad(query.unsqueeze(-1), others)
-        once = user @ of_user + bias
-        return torch.cat([candidate, once.unsqueeze(1)], dim=1)
+        candidate = same + crossed * nn.functional.pad(query, others).unsqueeze(1)
+        once = user @ of_user.T + bias.T
+        return torch.cat([candidate, once.unsqueeze(-1)], dim=2)
 
 
 def _random(count: int, inputs: int, width: int) -> Tensor:
