@@ -29,7 +29,7 @@ demo: $(VENV)/.run ## train on the sample data, serve, and show what comes back 
 	$(BIN)/python deploy/demo.py
 
 test: lint ## everything CI runs: lint, types, layers, every test, the coverage gate
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-fail-under=90
 
 check: lint ## the fast half of `make test`: format, lint, types, layers, architecture
 	$(BIN)/python -m pytest -q tests/architecture

@@ -13,7 +13,7 @@ from model.train.arrays import Features
 from model.train.moments import Moments
 from model.train.passage import Passage
 from model.train.slates import Slates
-from model.train.tower import Step, TowerData, passage_of
+from model.train.tower import Step, TowerData, Watched, passage_of
 from tests.logs import make_log
 
 ITEMS, USERS, LENGTH = 10, 12, 8
@@ -60,9 +60,14 @@ def net(spec: FeatureSpec = SPEC, items: int = ITEMS) -> MultiTaskModel:
 
 
 def data() -> TowerData:
-    moments = Moments(SPEC, WALK, USERS)
     known = np.arange(len(WALK)) % 15 < 13
-    return TowerData(moments, known, np.zeros((len(WALK), 1), np.int64), features())
+    return TowerData(Moments(SPEC, WALK.take(known), USERS), np.zeros((int(known.sum()), 1), np.int64), features())
+
+
+def watched(place: int) -> Watched:
+    """The event at one place of every user's walk."""
+    rows = np.flatnonzero(np.arange(len(WALK)) % 15 == place)
+    return Watched(Moments(SPEC, WALK, USERS), np.zeros((len(WALK), 1), np.int64), rows)
 
 
 def passage(model: MultiTaskModel, settings: Training = SETTINGS, users: int = USERS, end: int = 13) -> Passage:

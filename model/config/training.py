@@ -30,6 +30,7 @@ CHANNELS = {
     "cooccurrence": Channel(window=20, keep=200),
     "ease": Channel(decay=0.9, keep=200, shrink=500),
     "graph": Channel(decay=0.9, depth=20, size=100, keep=50),
+    "content": Channel(decay=1.0, depth=200, keep=150, shrink=10),
 }
 
 
@@ -72,7 +73,7 @@ class Training(Section):
     n_experts: int = Field(default=4, ge=1, le=64)
     expert_width: int = Field(default=64, ge=4, le=2048)
     ranker_width: int = Field(default=128, ge=4, le=2048)
-    graph_dim: int = Field(default=32, ge=1, le=1024)
+    graph_dim: int = Field(default=64, ge=1, le=1024)
     weighting: Literal["fixed", "uncertainty", "dwa", "gradnorm", "pcgrad", "search"] = "fixed"
     learning_rate: float = Field(default=1e-3, gt=0)
     ranker_learning_rate: float = Field(default=3e-3, gt=0)

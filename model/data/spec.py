@@ -60,8 +60,11 @@ def build_spec(
 
 
 def default_channels(training: Training, dataset: Dataset) -> tuple[ChannelSpec, ...]:
-    """The recall channels that are enabled and have what they need (a graph), as the recipe sets them."""
-    names = ["tower", "cooccurrence", "ease", *(["graph"] if dataset.graph else [])]
+    """The recall channels that are enabled and have what they need (a graph, content), as the recipe sets them."""
+    records = dataset.item_records
+    told = dataset.graph or (training.text and records.text) or (training.attributes and records.values)
+    graph, content = (["graph"] if dataset.graph else []), (["content"] if told else [])
+    names = ["tower", "cooccurrence", "ease", *graph, *content]
     return tuple(channel_spec(name, training) for name in names if training.channel(name).enabled)
 
 

@@ -107,6 +107,7 @@ def ranker_inputs(
         counters.ages(candidates)[:, None],
         scaled_values(spec, counters.mean_values(candidates))[:, None],
         *_crosses(spec, moment.history, candidates, items),
+        *_tastes(spec, moment.history, vectors, items),
     ]
     made["candidate_features"] = np.concatenate(columns, axis=1, dtype=np.float32)[None]
     return made
@@ -119,7 +120,8 @@ def candidate_feature_names(spec: FeatureSpec) -> list[str]:
     names += [f"share:{event}:{window}" for event in spec.event_types for window in windows]
     if len(spec.event_types) > 1:
         names += [f"rate:{event}" for event in spec.event_types]
-    return [*names, "item:age", "item:value", "cross:attributes", "cross:liking", "cross:seen", "cross:seen_last"]
+    crosses = ("attributes", "liking", "seen", "seen_last", "taste", "taste_liking")
+    return [*names, "item:age", "item:value", *(f"cross:{name}" for name in crosses)]
 
 
 def user_feature_names(spec: FeatureSpec) -> list[str]:
@@ -253,3 +255,13 @@ def _crosses(
         met = np.sort(recent.rows)
         seen, last = met.take(met.searchsorted(candidates), mode="clip") == candidates, candidates == recent.rows[-1]
     return [column.astype(np.float32)[:, None] for column in (overlap, liked, seen, last)]
+
+
+def _tastes(
+    spec: FeatureSpec, history: History, vectors: NDArray[np.float32], items: ItemTable
+) -> list[NDArray[np.float32]]:
+    """How near the candidates' vectors [C, D] are to the history's, and to what was valued in it: two columns."""
+    recent = history.last(spec.history_length)
+    weights = np.stack([np.ones(len(recent), np.float32), scaled_values(spec, recent.values) - np.float32(0.5)])
+    directions = weights @ items.vectors(recent.rows) / max(len(recent), 1)
+    return [column[:, None] for column in directions @ vectors.T]

@@ -84,7 +84,7 @@ class FeatureSpec(Frozen):
     context: tuple[ContextSpec, ...] = ()
     dim: int = 64  # D
     text_dim: int = 384
-    graph_dim: int = 32
+    graph_dim: int = 64
     max_attributes: int = 16  # A
     max_profile: int = 8  # P
     history_length: int = 50  # L, of the user tower

@@ -59,7 +59,9 @@ class GraphEncoder(nn.Module):
         return np.concatenate(made) if made else np.zeros((0, self.entity.embedding_dim), np.float32)
 
     def _vectors(self, rows: Tensor, depth: int) -> Tensor:
-        own: Tensor = self.entity(rows.clamp(min=0))
+        """Entities learn from links alone, not from what is made of them here: an item's own entity would else be its
+        id in disguise, and say nothing of items without events."""
+        own: Tensor = self.entity(rows.clamp(min=0)).detach()
         if depth == 0:
             return own
         tails, kinds = self.tails[rows.clamp(min=0)], self.kinds[rows.clamp(min=0)]

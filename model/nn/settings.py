@@ -19,6 +19,7 @@ class NetSettings(Frozen):
     n_experts: int = 4
     expert_width: int = 32  # width of an expert's first layer
     expert_output: int = 32  # width of what experts give to the gates
+    item_width: int = 256  # hidden units that cross an item's text, attributes and graph
     head_width: int = 32  # hidden width of a task's head
     graph_layers: int = 1  # how many steps neighbours are read in the graph
     text: bool = True  # switches for ablations: the part then adds nothing

@@ -9,23 +9,31 @@ from model.nn.settings import NetSettings
 
 
 class ItemTower(nn.Module):
-    """Item vector = id + text + attributes + graph, plus what the last three say together.
+    """Item vector = id + what its content says: text, attributes and graph, each by itself and all together.
 
     Every part may be absent (id 0, zero vectors, padding) and then adds nothing, so an item known by its text alone has
-    a vector of the same space. Id dropout is the trainer's: it passes item_id 0.
+    a vector of the same space; one of which nothing is known is the `prior`. Id dropout is the trainer's: it passes
+    item_id 0.
     """
 
     def __init__(self, spec: FeatureSpec, items: int, settings: NetSettings) -> None:
         super().__init__()
         dim = spec.dim
         self.id = nn.Embedding(items + 1, dim, padding_idx=0)
+        self.prior = nn.Parameter(torch.zeros(dim))
         self.read_text = nn.Linear(spec.text_dim, dim, bias=False)
         self.read_attributes = IdBag(spec.attribute_vocabulary, dim)
         self.read_graph = nn.Linear(spec.graph_dim, dim, bias=False)
-        self.mix = narrow_net(3 * dim, dim)
+        self.cross = ContentCross(spec, settings.item_width)
+        self.read_cross = nn.Linear(settings.item_width, dim, bias=False)
         self.switches = tuple(float(on) for on in (settings.text, settings.attributes, settings.graph))
         nn.init.normal_(self.id.weight, std=dim**-0.5)
+        nn.init.normal_(self.read_cross.weight, std=0.01)  # a correction to what stands beside it
         self.start_ids(torch.empty(0, dim))
+
+    def solved(self) -> list[nn.Parameter]:
+        """Parameters that say what content means; they are solved for in closed form."""
+        return [one for name, one in self.named_parameters() if not name.startswith("id.")]
 
     def start_ids(self, vectors: Tensor) -> None:
         """Start the id embeddings of rows 0…n-1 from `vectors` [n, D] (of a factorisation, say); id 0 stays zero."""
@@ -40,10 +48,42 @@ class ItemTower(nn.Module):
 
     def content(self, text: Tensor, attributes: Tensor, graph: Tensor) -> Tensor:
         """The vector's part that needs no interactions; shapes as in `forward`."""
-        read = (self.read_text(text), self.read_attributes(attributes), self.read_graph(graph))
-        parts: list[Tensor] = [part * switch for part, switch in zip(read, self.switches, strict=True)]
-        mixed: Tensor = self.mix(torch.cat(parts, dim=-1))
-        return parts[0] + parts[1] + parts[2] + mixed
+        by_text, by_attributes, by_graph = self.switches
+        read = self.read_text(text) * by_text + self.read_attributes(attributes) * by_attributes
+        read = read + self.read_graph(graph) * by_graph + self.prior
+        said: Tensor = read + self.read_cross(self.crossed(text, attributes, graph))
+        return said
+
+    def crossed(self, text: Tensor, attributes: Tensor, graph: Tensor) -> Tensor:
+        """What the parts say together, [..., item_width]; shapes as in `forward`."""
+        by_text, by_attributes, by_graph = self.switches
+        found: Tensor = self.cross(text * by_text, attributes * int(by_attributes), graph * by_graph)
+        return found
+
+
+class ContentCross(nn.Module):
+    """A hidden layer over all content of an item.
+
+    Attributes begin loud, since their combinations (a genre of a decade) are what a sum over parts cannot say; text and
+    graph begin quiet, and learn.
+    """
+
+    LOUD, QUIET = 3.0, 0.3
+
+    def __init__(self, spec: FeatureSpec, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.text = nn.Linear(spec.text_dim, width)
+        self.attributes = IdBag(spec.attribute_vocabulary, width)
+        self.graph = nn.Linear(spec.graph_dim, width, bias=False)
+        nn.init.normal_(self.text.weight, std=self.QUIET)
+        nn.init.normal_(self.text.bias, std=0.5)
+        nn.init.normal_(self.graph.weight, std=self.QUIET)
+        nn.init.normal_(self.attributes.table.weight[1:], std=self.LOUD)
+
+    def forward(self, text: Tensor, attributes: Tensor, graph: Tensor) -> Tensor:
+        """text [..., text_dim], attributes int64 [..., A], graph [..., graph_dim] → [..., width]."""
+        return nn.functional.gelu(self.text(text) + self.attributes(attributes) + self.graph(graph))
 
 
 class UserTower(nn.Module):

@@ -20,7 +20,7 @@ from model.train.significance import Sample, paired
 from model.train.system import of_fitted
 
 WHOLE, SERVED = "whole", "served list"
-NEIGHBOURS = ("cooccurrence", "ease", "graph")
+NEIGHBOURS = ("cooccurrence", "ease", "graph", "content")
 PARTS: Mapping[str, Mapping[str, JsonValue]] = {
     **{name: {f"training.{name}": False} for name in ("text", "attributes", "graph", "sequence", "context")},
     **{name: {f"training.{name}": False} for name in ("counters", "sharing")},

@@ -1,6 +1,6 @@
 """What the networks read of items and users, as arrays by row."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -54,22 +54,12 @@ def make_features(spec: FeatureSpec, dataset: Dataset, text: NDArray[np.float32]
     )
 
 
-def newcomers(features: Features, generator: np.random.Generator) -> Features:
-    """All items as if they were put at run time: without id and graph, every other one without attributes as well."""
-    told = generator.random(len(features)) < 0.5
-    return replace(
-        features,
-        id_index=np.zeros_like(features.id_index),
-        entity=np.full_like(features.entity, NONE),
-        attributes=features.attributes * told[:, None].astype(features.attributes.dtype),
-    )
-
-
-def nameless_items(features: Features) -> Features:
-    """All items without their ids: what is known of them before anyone has met them."""
-    return replace(features, id_index=np.zeros_like(features.id_index))
-
-
 def known_ids(items: int, log: Log) -> NDArray[np.int64]:
     """Id embedding index of every item: row + 1 where `log` has an event of it, else 0; int64 [items]."""
     return np.where(np.bincount(log.item, minlength=items) > 0, np.arange(items) + 1, 0)
+
+
+def rivals(met: NDArray[np.bool_], item: int) -> NDArray[np.bool_]:
+    """Items of a list around `item`, bool [N]: all, or those without events where it has none itself, since nothing but
+    what it is can be learned or seen where every known item stands before it."""
+    return np.ones(len(met), bool) if met[item] else ~met

@@ -51,6 +51,6 @@ def _by_table(table: Neighbours) -> Ranks:
     reader = ChannelSpec(name="peer", kind="neighbours", decay=1.0, depth=DEPTH)
 
     def ranks(moments: Moments, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return Panel(moments, rows, len(table)).ranks(table, reader)
+        return Panel(moments, rows, np.ones(len(table), bool)).ranks(table, reader)
 
     return ranks

@@ -9,20 +9,21 @@ from numpy.typing import NDArray
 
 from model.config import Recipe, Training
 from model.data.log import ByUser, Dataset, Log
-from model.data.spec import build_spec, channel_spec, context_table
+from model.data.spec import build_spec, context_table
 from model.features.calibration import Calibration, Identity
 from model.features.counters import ItemCounters
 from model.features.neighbours import Neighbours
 from model.features.ranking import ArrayItems
-from model.features.spec import ChannelSpec, FeatureSpec
+from model.features.spec import FeatureSpec
 from model.nn.graph import sampled_neighbours
 from model.nn.model import MultiTaskModel
 from model.nn.settings import NetSettings
-from model.train.arrays import Features, known_ids, make_features, nameless_items, newcomers
+from model.train.arrays import Features, known_ids, make_features
 from model.train.batches import item_vectors, user_vectors
 from model.train.calibrate import calibrated
 from model.train.counting import count
 from model.train.distill import Taught
+from model.train.guises import newcomers
 from model.train.lessons import Asked, asked_rows, labelled, shifted, silenced
 from model.train.moments import Moments
 from model.train.plan import Plan, make_plan
@@ -31,10 +32,10 @@ from model.train.record import Record
 from model.train.search import Search
 from model.train.side import side_losses
 from model.train.slates import JUDGED, POSITIVE, Draw, Knowledge, SlateBuilder, Slates, firsts, moment_groups
-from model.train.start import start
+from model.train.start import settle, start
 from model.train.tables import TableMaker
 from model.train.teach import teach
-from model.train.tower import TowerData, fit_towers
+from model.train.tower import TowerData, Watched, fit_towers
 from model.train.twins import Twins, fit_twins
 
 GRAPH_NEIGHBOURS = 16
@@ -87,8 +88,9 @@ class Learner:
         self.recipe, self.dataset, self.settings, self.record = recipe, dataset, settings, record
         self.generator = np.random.default_rng(settings.seed)
         self.plan: Plan = make_plan(dataset.log)
-        self.spec = build_spec(recipe, dataset, wanted_channels(settings, dataset), text.shape[1])
+        self.spec = build_spec(recipe, dataset, text_dim=text.shape[1])
         self.features = make_features(self.spec, dataset, text, self.plan.log.take(self.plan.base))
+        self.bare = newcomers(self.features, self.generator)
         self.context = context_table(self.spec, dataset, self.plan.log)
         self.maker = TableMaker(settings, dataset, self.features)
         self.model = make_model(self.spec, dataset, settings, self.generator)
@@ -127,19 +129,29 @@ class Learner:
 
     def tower_data(self, known: NDArray[np.bool_]) -> TowerData:
         """What the towers learn from when they may know the rows `known`."""
-        return TowerData(self.moments, known, self.context, self.features)
+        moments = Moments(self.spec, self.plan.log.take(known), len(self.dataset.users), timed=self.plan.temporal)
+        return TowerData(moments, self.context[known], self.features)
 
     def fit_towers(self) -> int:
         """Stage 1 on the base; the number of epochs that was best."""
         log = self.grouped(self.plan.base)
-        start(self.model.item_tower, log, len(self.dataset.items), self.spec.dim)
+        start(self.model, self.features, self.bare, log, self.dataset.graph, self.generator)
         data, settings = self.tower_data(self.plan.base), self.settings
-        rows, rate = np.flatnonzero(self.plan.valid), settings.learning_rate
+        watched = Watched(self.moments, self.context, np.flatnonzero(self.plan.valid))
         kept = fit_towers(
-            self.model, data, settings, self.side, rows, self.generator, settings.epochs, rate, self.record.epoch
-        )
+            self.model, data, settings, self.side, watched, self.generator, settings.epochs, settings.learning_rate,
+            self.record.epoch,
+        )  # fmt: skip
+        self.settle(self.plan.base)
         self.record.stage("towers")
         return kept
+
+    def settle(self, known: NDArray[np.bool_]) -> None:
+        """Solve once more for what content says, now of the vectors that the towers have learned from rows `known`."""
+        events = np.bincount(self.plan.log.item[known], minlength=len(self.features))
+        vectors = item_vectors(self.model, self.features)
+        self.content = settle(self.model, self.features, self.bare, vectors, events, self.generator)
+        self.record.figures["content"] = self.content.figures
 
     def fit_ranker(self) -> None:
         """Stage 2 on the events that the base does not hold, and on all that users judged themselves."""
@@ -179,11 +191,13 @@ class Learner:
         return max(task.negatives for task in self.recipe.pair_tasks)
 
     def guises(self) -> ArrayItems:
-        """Every item as it is; as it would be if it were put at run time; as it would be without its id (3 N rows)."""
-        new, nameless = newcomers(self.features, self.generator), nameless_items(self.features)
-        every = (self.features, new, nameless)
-        vectors = [item_vectors(self.model, features) for features in every]
-        return ArrayItems(np.concatenate(vectors), np.concatenate([features.attributes for features in every]))
+        """Every item as it is; as it would be if it were put at run time; as it would be without its id (3 N rows).
+
+        What content says of an item there has not seen the item, as it would not have in service.
+        """
+        vectors = (item_vectors(self.model, self.features), self.content.new, self.content.nameless)
+        attributes = (self.features.attributes, self.bare.attributes, self.features.attributes)
+        return ArrayItems(np.concatenate(vectors), np.concatenate(attributes))
 
     def taught_slates(self, items: ArrayItems) -> list[Slates]:
         """Lists around (a sample of) the taught rows; each fold's tables have not seen them."""
@@ -269,7 +283,7 @@ class Learner:
         """What slates may know; by user the counters stand at the end of `counted`, by time they move with the log."""
         log, size = self.plan.log, len(self.features)
         fixed = None if self.plan.temporal else count(self.spec, size, log.take(counted))
-        return Knowledge(tables, fixed, log, items, np.ones(size, bool))
+        return Knowledge(tables, fixed, log, items, self.features.known)
 
     def calibrate(self) -> dict[str, Calibration]:
         """A calibration a task, from what the ranker says of the validation slates."""
@@ -289,11 +303,13 @@ class Learner:
         """Go on with the towers on everything, at a lower rate, so that the ranker still knows their space."""
         everything = np.ones(len(self.plan.log), bool)
         self.features = replace(self.features, id_index=known_ids(len(self.features), self.plan.log))
+        self.maker.renew(self.features)
         epochs = max(round(kept * REFIT_SHARE), 1)
         fit_towers(
-            self.model, self.tower_data(everything), self.settings, self.side, np.empty(0, np.int64), self.generator,
+            self.model, self.tower_data(everything), self.settings, self.side, None, self.generator,
             epochs, self.settings.learning_rate * REFIT_RATE, self.record.refit_epoch,
         )  # fmt: skip
+        self.settle(everything)
         self.record.stage("refit")
 
     def fitted(self, calibration: Mapping[str, Calibration]) -> Fitted:
@@ -314,13 +330,6 @@ def used(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Dataset]:
     tasks = tuple(task for task in recipe.tasks if off.get(task.kind, True))
     kept = dataset if settings.graph else replace(dataset, graph=None)
     return recipe.model_copy(update={"tasks": tasks}), kept
-
-
-def wanted_channels(settings: Training, dataset: Dataset) -> tuple[ChannelSpec, ...]:
-    """The recall channels that are enabled and have what they need."""
-    shared = dataset.graph is not None or (settings.attributes and bool(dataset.item_records.values))
-    names = ["tower", "cooccurrence", "ease", *(["graph"] if shared else [])]
-    return tuple(channel_spec(name, settings) for name in names if settings.channel(name).enabled)
 
 
 def make_model(

@@ -13,9 +13,21 @@ from model.train.channels import cosine
 def shared_neighbours(dataset: Dataset, attributes: NDArray[np.int32], keep: int) -> Neighbours:
     """Items that share neighbours in the graph, rare ones counting more; their attributes where there is no graph."""
     found = attribute_matrix(attributes) if dataset.graph is None else graph_matrix(dataset.graph)
+    return cosine(sp.csr_matrix(_weighed(found).T), 1.0, keep)
+
+
+def telling_matrix(graph: KnowledgeGraph) -> sp.csr_matrix:
+    """Items × facts that more than one item shares, rare ones weighing more, each row of length 1."""
+    found = _weighed(graph_matrix(graph))
+    length = np.sqrt(np.asarray(found.multiply(found).sum(1)).ravel())
+    return sp.csr_matrix(sp.diags(1 / np.maximum(length, 1e-9)) @ found)
+
+
+def _weighed(found: sp.csr_matrix) -> sp.csr_matrix:
+    """Columns weighed by how much they tell: log of their rarity, 0 for what one item alone has."""
     holders = np.asarray(found.sum(0)).ravel()
     telling = (holders > 1) * np.log((1 + found.shape[0]) / (1 + holders))
-    return cosine(sp.csr_matrix(sp.diags(telling) @ found.T), 1.0, keep)
+    return sp.csr_matrix(found @ sp.diags(telling))
 
 
 def graph_pairs(graph: KnowledgeGraph) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -21,9 +21,12 @@ from model.features.ranking import (
     user_feature_names,
 )
 from model.features.spec import FeatureSpec
+from model.train.arrays import rivals
 from model.train.counting import count
+from model.train.guises import in_guises, inserted, renamed
 from model.train.moments import PAD, Moments
 
+OF_CONTENT = ("graph", "content")  # channels that know items without events
 POSITIVE, OFFERED, RANDOM, JUDGED, EMPTY = 1, 2, 3, 4, 0  # role of a candidate
 
 
@@ -88,16 +91,16 @@ class _Made(NamedTuple):
 class Knowledge:
     """What slates may know: channel tables (a missing one offers nothing), counters, items.
 
-    Without `counters` they are replayed up to each moment: `timeline` are the rows for that, in time order. `trained`
-    bool [N]: items that can be drawn. `items` may hold more than N rows: row N + i is item i as it would be if it were
-    put at run time (see `newcomers`).
+    Without `counters` they are replayed up to each moment: `timeline` are the rows for that, in time order. `met`
+    bool [N]: items that have events. `items` may hold more than N rows: row N + i is item i as it would be if it were
+    put at run time, row 2 N + i as it is without its id (see `model.train.guises`).
     """
 
     tables: Mapping[str, Neighbours]
     counters: ItemCounters | None
     timeline: Log | None
     items: ArrayItems
-    trained: NDArray[np.bool_]
+    met: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ class SlateBuilder:
     ) -> _Made:
         """The items of some rows of one moment, as `polyrank score` reads them."""
         history, candidates = self.moments.history(int(group[0])), self.moments.log.item[group]
-        allowed = known.trained.copy()
+        allowed = np.ones(len(known.met), bool)
         allowed[history.rows] = False
         evidence = self.evidence(history, vector, known, allowed)
         moment = self.moment(int(group[0]), history)
@@ -176,16 +179,14 @@ class SlateBuilder:
         """Candidates, roles, features, user features of one moment, and whether its positive is new to the user."""
         history, had = self.moments.history(row), self.moments.had(row)
         positive = int(self.moments.log.item[row])
-        allowed = known.trained.copy()
+        allowed = rivals(known.met, positive)
         allowed[had] = False
         evidence = self.evidence(history, vector, known, allowed)
         fresh, offers = positive not in had, merged(evidence)
         candidates, roles = self._candidates(positive, offers, allowed, generator)
         if self.draw.newcomers:
-            candidates = np.where(
-                generator.random(len(candidates)) < self.draw.newcomers, len(allowed) + candidates, candidates
-            )
-            evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known.items)
+            candidates = in_guises(candidates, len(allowed), self.draw.newcomers, generator)
+            evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known)
         moment = self.moment(row, history)
         made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters)
         features, of_user = made["candidate_features"][0], made["user_features"][0]
@@ -205,17 +206,20 @@ class SlateBuilder:
         return found
 
     def with_newcomers(
-        self, evidence: Mapping[str, Evidence], rows: NDArray[np.int64], vector: NDArray[np.float32], items: ArrayItems
+        self, evidence: Mapping[str, Evidence], rows: NDArray[np.int64], vector: NDArray[np.float32], known: Knowledge
     ) -> dict[str, Evidence]:
-        """The lists with newcomers in their place in the towers', the only channel of the spec that can know them."""
-        scores = items.vectors(rows) @ vector
-        return {
-            channel.name: _inserted(evidence[channel.name], rows, scores, channel.size)
-            if channel.kind == "tower"
-            else evidence[channel.name]
-            for channel in self.spec.channels
-            if channel.name in evidence
-        }
+        """The lists with newcomers where channels that do not need events have them.
+
+        The towers place every one by its vector; those of content offer what stands in the catalogue where it stands.
+        """
+        size, found = len(known.met), dict(evidence)
+        for channel in self.spec.channels:
+            if channel.kind == "tower":
+                scores = known.items.vectors(rows) @ vector
+                found[channel.name] = inserted(evidence[channel.name], rows, scores, channel.size)
+            elif channel.name in OF_CONTENT and channel.name in evidence:
+                found[channel.name] = renamed(evidence[channel.name], rows[rows >= 2 * size], size)
+        return found
 
     def _candidates(
         self,
@@ -283,7 +287,7 @@ class Replay:
     def __init__(self, spec: FeatureSpec, knowledge: Knowledge) -> None:
         self.spec, self.log = spec, knowledge.timeline if knowledge.counters is None else None
         self.counters = knowledge.counters or ItemCounters.empty(
-            len(knowledge.trained), len(spec.event_types), spec.half_lives
+            len(knowledge.met), len(spec.event_types), spec.half_lives
         )
         self.at = 0
 
@@ -305,12 +309,6 @@ def best(scores: NDArray[np.float32], allowed: NDArray[np.bool_], size: int) -> 
     size = min(size, int(allowed.sum()))
     near = np.argpartition(-scores, size - 1)[:size] if size else np.empty(0, np.int64)
     return Evidence.ranked(near.astype(np.int64), scores[near].astype(np.float32))
-
-
-def _inserted(found: Evidence, rows: NDArray[np.int64], scores: NDArray[np.float32], size: int) -> Evidence:
-    """A list with more rows where their scores put them."""
-    both = np.concatenate([found.rows, rows]), np.concatenate([found.scores, scores])
-    return Evidence.ranked(*both).top(size)
 
 
 def merged(evidence: Mapping[str, Evidence], limit: int | None = None) -> NDArray[np.int64]:

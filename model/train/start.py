@@ -1,37 +1,97 @@
-"""Where id embeddings start: a factorisation of who touched what, so that the towers do not learn it from nothing."""
+"""Where the item tower starts: from what closed forms know, so that gradient steps refine it instead of finding it.
+
+Ids start from a factorisation of who touched what; content from a ridge regression onto that
+(`fit_content`), so that an item without events begins where its like are; entities of the graph from a factorisation of
+what items share.
+"""
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from scipy.sparse.linalg import svds
-from torch import Tensor
 
-from model.data.log import ByUser
-from model.nn.towers import ItemTower
+from model.data.log import ByUser, KnowledgeGraph
+from model.nn.graph import GraphEncoder
+from model.nn.model import MultiTaskModel
+from model.train.arrays import Features
 from model.train.channels import interaction_matrix
+from model.train.content import Content, fit_content
+from model.train.shared import graph_pairs, telling_matrix
 
-QUIET = 0.2  # untrained content weights are cut to this, or their noise would drown what the factorisation knows
 PRIOR_EVENTS = 5.0  # pseudo-events that keep rare items' vectors short
+QUIET = 0.1  # what neighbours say at first beside an entity's own vector, which already holds it
 
 
-def start_vectors(log: ByUser, items: int, dim: int) -> Tensor:
+def start(
+    model: MultiTaskModel,
+    features: Features,
+    bare: Features,
+    log: ByUser,
+    graph: KnowledgeGraph | None,
+    generator: np.random.Generator,
+) -> None:
+    """Start the item tower (and the graph's entities) from the events of `log`; `bare` as of `fit_content`."""
+    if graph is not None:
+        start_graph(model.graph_encoder, graph)
+    vectors = start_vectors(log, len(features), model.spec.dim)
+    if len(vectors):
+        settle(model, features, bare, vectors, np.bincount(log.log.item, minlength=len(features)), generator)
+
+
+def settle(
+    model: MultiTaskModel,
+    features: Features,
+    bare: Features,
+    vectors: NDArray[np.float32],
+    events: NDArray[np.int64],
+    generator: np.random.Generator,
+) -> Content:
+    """Let content say what of `vectors` [N, D] holds for unseen items, and ids the rest.
+
+    Vectors of items with events (int64 [N]) stay what they are; those of all others are what content says.
+    """
+    content = fit_content(model, features, bare, vectors, events, generator)
+    ids = np.where(events[:, None] > 0, vectors - content.told, np.float32(0.0))
+    model.item_tower.start_ids(torch.from_numpy(ids))
+    return content
+
+
+def start_vectors(log: ByUser, items: int, dim: int) -> NDArray[np.float32]:
     """Item vectors [N, D] of mean squared length 1, from the SVD of the normalised users × items matrix."""
     x = interaction_matrix(log, items)
     by_user = 1 / np.sqrt(1 + np.asarray(x.sum(1)).ravel())
     by_item = 1 / np.sqrt(PRIOR_EVENTS + np.asarray(x.sum(0)).ravel())
-    rank = min(dim, min(x.shape) - 1)
-    if rank < 1:
-        return torch.zeros(0, dim)
-    _, values, vectors = svds(sp.diags(by_user) @ x @ sp.diags(by_item), k=rank, random_state=0)
-    made = np.zeros((items, dim), np.float32)
-    made[:, :rank] = vectors.T * np.sqrt(values)
-    length = np.sqrt((made**2).sum(1).mean())
-    return torch.from_numpy(made / max(length, 1e-9))
+    made = _factors(sp.csr_matrix((sp.diags(by_user) @ x @ sp.diags(by_item)).T), dim, 0.5)
+    length = np.sqrt((made**2).sum(1).mean()) if len(made) else 1.0
+    return (made / max(length, 1e-9)).astype(np.float32)
 
 
-def start(tower: ItemTower, log: ByUser, items: int, dim: int) -> None:
-    """Start the ids from the factorisation of `log`, and everything else of the item tower quietly."""
-    tower.start_ids(start_vectors(log, items, dim))
+def start_graph(encoder: GraphEncoder, graph: KnowledgeGraph) -> None:
+    """Start entities from what items share: an item's own from its facts, any other's from the items it belongs to."""
+    width = encoder.entity.embedding_dim
+    items = np.flatnonzero(graph.item_entity >= 0)
+    vectors = _factors(telling_matrix(graph), width, 1.0)
+    if not len(vectors):
+        return
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    rows, facts = graph_pairs(graph)
+    shape = (len(graph.entities), len(vectors))
+    holders = sp.csr_matrix((np.ones(len(rows)), (facts % len(graph.entities), rows)), shape=shape)
+    made = np.asarray(holders @ vectors) / np.maximum(np.asarray(holders.sum(1)), 1.0)
+    made[graph.item_entity[items]] = vectors[items]
     with torch.no_grad():
-        for weight in (tower.read_text.weight, tower.read_graph.weight, tower.read_attributes.table.weight):
+        encoder.entity.weight[: len(made)] = torch.from_numpy(made).float()
+        for weight in encoder.mix.parameters():
             weight.mul_(QUIET)
+
+
+def _factors(matrix: sp.csr_matrix, rank: int, power: float) -> NDArray[np.float64]:
+    """Left singular vectors [n, rank] times values^power, zeros beyond the matrix's rank; empty where it has none."""
+    found = min(rank, min(matrix.shape) - 1)
+    if found < 1:
+        return np.zeros((0, rank))
+    vectors, values, _ = svds(sp.csr_matrix(matrix, dtype=np.float64), k=found, random_state=0)
+    made = np.zeros((matrix.shape[0], rank))
+    made[:, :found] = vectors * values**power
+    return made

@@ -9,6 +9,7 @@ from model.config import Training
 from model.data.log import ByUser, Dataset
 from model.features.neighbours import Neighbours
 from model.features.spec import ChannelSpec, FeatureSpec
+from model.train.alike import MOST_ITEMS, content_neighbours
 from model.train.arrays import Features
 from model.train.channels import cooccurrence, ease
 from model.train.moments import Moments
@@ -20,9 +21,13 @@ class TableMaker:
     """Makes the tables of all neighbour channels from a log; what does not depend on the log is made once."""
 
     def __init__(self, settings: Training, dataset: Dataset, features: Features) -> None:
-        self.settings, self.items = settings, len(dataset.items)
+        self.settings, self.dataset, self.items = settings, dataset, len(dataset.items)
         self.shrink = settings.channel("ease").shrink
-        self.shared = shared_neighbours(dataset, features.attributes, settings.channel("graph").keep)
+        self.features, self.kept = features, dict[str, Neighbours]()
+
+    def renew(self, features: Features) -> None:
+        """From here on other items are known."""
+        self.features, self.kept = features, {}
 
     def make(
         self, spec: FeatureSpec, log: ByUser, given: Mapping[str, Neighbours] | None = None
@@ -41,7 +46,17 @@ class TableMaker:
         one = self.settings.channel(name)
         if name == "cooccurrence":
             return cooccurrence(log, self.items, one.window, one.keep)
-        return self.shared if name == "graph" else ease(log, self.items, self.shrink, one.keep)
+        if name == "ease":
+            return ease(log, self.items, self.shrink, one.keep)
+        if name not in self.kept:
+            self.kept[name] = self._of_content(name)
+        return self.kept[name]
+
+    def _of_content(self, name: str) -> Neighbours:
+        """The table of a channel that reads no events: what items share, or all of their content together."""
+        if name == "content" and self.items <= MOST_ITEMS:
+            return content_neighbours(self.features, self.dataset.graph, self.settings)
+        return shared_neighbours(self.dataset, self.features.attributes, self.settings.channel(name).keep)
 
     def tune(
         self, spec: FeatureSpec, log: ByUser, moments: Moments, rows: NDArray[np.int64]
@@ -49,7 +64,7 @@ class TableMaker:
         """Channels with the decay (and EASE's strength) that is best on the rows, and what they reach alone."""
         if not len(rows):
             return spec.channels, {}
-        panel, found, figures = Panel(moments, rows, self.items), [], {}
+        panel, found, figures = Panel(moments, rows, self.features.known), [], {}
         for channel in spec.channels:
             quality, chosen = (0.0, channel) if channel.kind == "tower" else self._tuned(channel, log, panel)
             found.append(chosen)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from model.config import Training
 from model.nn.model import MultiTaskModel
-from model.train.arrays import Features
+from model.train.arrays import Features, rivals
 from model.train.batches import item_vectors, user_vectors
 from model.train.loop import Schedule, Stopper, batch_size, check_loss
 from model.train.metrics import MISSED, ndcg
@@ -31,16 +31,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TowerData:
-    """What the towers learn from: moments of a log, which of its rows they may know, contexts and item features."""
+    """What the towers learn from: a log of nothing but what they may know, its contexts and item features."""
 
     moments: Moments
-    known: NDArray[np.bool_]  # [n]; the known rows of a user are the first ones
     context: NDArray[np.int64]  # [n, X]
     features: Features
 
-    def lengths(self) -> NDArray[np.int64]:
-        """Number of known events of each user, [U]."""
-        return np.bincount(self.moments.log.user[self.known], minlength=len(self.moments.by_user.indptr) - 1)
+    @property
+    def met(self) -> NDArray[np.int64]:
+        """Items that some event mentions, ascending. Nobody passed over the others: they are no negatives, or the nets
+        would learn from their content alone that they are unwanted."""
+        return np.unique(self.moments.log.item)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What tells whether the towers still get better: `rows` of a log that they do not know, its contexts [n, X]."""
+
+    moments: Moments
+    context: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    def sample(self, generator: np.random.Generator) -> "Watched":
+        """At most VALID_MOMENTS of the rows."""
+        return replace(self, rows=generator.permutation(self.rows)[:VALID_MOMENTS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +70,45 @@ def fit_towers(
     data: TowerData,
     settings: Training,
     side: SideLosses,
-    valid: NDArray[np.int64],
+    valid: Watched | None,
     generator: np.random.Generator,
     epochs: int,
     rate: float,
     record: Callable[[int, dict[str, float]], None],
 ) -> int:
-    """Train both towers; with `valid` rows keep the best epoch (by NDCG@10), else the last; returns epochs kept.
+    """Train both towers; with `valid` keep the best epoch (by NDCG@10), else the last; returns epochs kept.
 
     Raises TrainingError on a degenerate loss.
     """
-    parameters = [one for name, one in model.named_parameters() if not name.startswith("ranker.")]
-    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(descended(model), lr=rate, weight_decay=settings.weight_decay)
     windows = windows_of(data, model.spec.history_length, generator)
     settings = settings.model_copy(update={"batch": windows_a_step(windows, settings.batch, model.spec.history_length)})
     steps = -(-len(windows.users) // settings.batch)
     schedule = Schedule(optimiser, steps * epochs, settings.warmup)
     stopper = Stopper(model, settings.patience)
-    sample = generator.permutation(valid)[:VALID_MOMENTS]
+    watched = valid.sample(generator) if valid is not None and len(valid.rows) else None
     for epoch in tqdm(range(1, epochs + 1), desc="towers", mininterval=2):
         loss = _epoch(model, data, settings, side, optimiser, schedule, generator)
         figures = {"tower/loss": loss}
-        if len(sample):
-            figures["tower/ndcg@10"] = ndcg(tower_ranks(model, data, sample))
+        if watched is not None:
+            figures["tower/ndcg@10"] = ndcg(tower_ranks(model, data.features, watched))
         record(epoch, figures)
-        if len(sample) and stopper.worse(figures["tower/ndcg@10"], epoch):
+        if watched is not None and stopper.worse(figures["tower/ndcg@10"], epoch):
             break
-    return stopper.restore(epochs) if len(sample) else epochs
+    return epochs if watched is None else stopper.restore(epochs)
+
+
+def descended(model: MultiTaskModel) -> list[nn.Parameter]:
+    """What the towers learn by gradients: everything of theirs but what reads an item's content, which is solved for
+    (`model.train.content`); in gradient steps it would learn known items by heart."""
+    solved = set(model.item_tower.solved())
+    return [one for name, one in model.named_parameters() if not name.startswith("ranker.") and one not in solved]
 
 
 def windows_of(data: TowerData, length: int, generator: np.random.Generator) -> Step:
     """Windows that cover each user's known events from the newest back, with random offsets between them."""
     users, ends = [], []
-    for user, size in enumerate(data.lengths()):
+    for user, size in enumerate(np.diff(data.moments.by_user.indptr)):
         end = int(size)
         while end > 1 or (end == 1 and size == 1):
             users.append(user)
@@ -143,11 +163,11 @@ def passage_of(
     """The windows of a step with their items' vectors; some ids and some gaps are hidden."""
     length = min(model.spec.history_length, int(step.ends.max()))
     windows = data.moments.windows_at(step.users, step.ends, np.full(len(step.users), np.nan), length)
-    pool, places = _pool(windows.rows, data.features, settings.negatives, generator)
+    pool, places = _pool(windows.rows, data.met, settings.negatives, generator)
     hidden = torch.from_numpy(generator.random(len(pool)) < settings.item_dropout)
     vectors = model.item_vectors(data.features.items(pool), hidden)
     windows.gaps[generator.random(windows.gaps.shape) < GAP_DROPOUT] = 0
-    whole = len(pool) == len(data.features)
+    whole = len(pool) == len(data.met)
     log_q = None if whole else _log_q(data, pool, settings.negatives)
     profile, context = _moment_inputs(data, step, length)
     return Passage(step.users, replace(windows, rows=places), profile, context, vectors, log_q)
@@ -159,20 +179,21 @@ def tower_loss(model: MultiTaskModel, passage: Passage) -> Tensor:
 
 
 def _pool(
-    rows: NDArray[np.int64], features: Features, negatives: int, generator: np.random.Generator
+    rows: NDArray[np.int64], met: NDArray[np.int64], negatives: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Items that compete (all, or those in the batch and uniform negatives), and `rows` as places among them."""
-    if not negatives and len(features) <= FULL_SOFTMAX_ITEMS:
-        return np.arange(len(features)), rows
-    drawn = generator.integers(0, len(features), negatives or SAMPLED_NEGATIVES)
-    pool = np.unique(np.concatenate([rows[rows != PAD], drawn]))
+    """Items that compete (all `met`, or those in the batch and uniform negatives), and `rows` as places among them."""
+    if not negatives and len(met) <= FULL_SOFTMAX_ITEMS:
+        pool = met
+    else:
+        drawn = met[generator.integers(0, len(met), negatives or SAMPLED_NEGATIVES)]
+        pool = np.unique(np.concatenate([rows[rows != PAD], drawn]))
     return pool, np.where(rows == PAD, PAD, np.searchsorted(pool, rows))
 
 
 def _log_q(data: TowerData, pool: NDArray[np.int64], negatives: int) -> Tensor:
     """log of how often an item is in a pool: by its own frequency in the batches, or drawn (Yi et al. 2019)."""
-    counts = np.bincount(data.moments.log.item[data.known], minlength=len(data.features))
-    share = counts / max(counts.sum(), 1) + (negatives or SAMPLED_NEGATIVES) / len(data.features) / max(len(pool), 1)
+    counts = np.bincount(data.moments.log.item, minlength=len(data.features))
+    share = counts / max(counts.sum(), 1) + (negatives or SAMPLED_NEGATIVES) / len(data.met) / max(len(pool), 1)
     return torch.from_numpy(np.log(share[pool] / share.sum())).float()
 
 
@@ -185,18 +206,22 @@ def _moment_inputs(data: TowerData, step: Step, length: int) -> tuple[Tensor, Te
     return profile, torch.from_numpy(context)
 
 
-def tower_ranks(model: MultiTaskModel, data: TowerData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rank of each row's item among all the user has not had before, by the towers alone; [S]."""
-    vectors = item_vectors(model, data.features)
-    users = user_vectors(model, data.moments, rows, vectors, data.features.profile, data.context)
-    return np.asarray([_rank(data, row, vectors @ user) for row, user in zip(rows, users, strict=True)])
+def tower_ranks(model: MultiTaskModel, features: Features, asked: Watched) -> NDArray[np.int64]:
+    """Rank of each asked row's item among its rivals that the user has not had before, by the towers alone; [S]."""
+    vectors = item_vectors(model, features)
+    users = user_vectors(model, asked.moments, asked.rows, vectors, features.profile, asked.context)
+    met = features.known
+    return np.asarray(
+        [_rank(asked.moments, row, vectors @ user, met) for row, user in zip(asked.rows, users, strict=True)]
+    )
 
 
-def _rank(data: TowerData, row: int, scores: NDArray[np.float32]) -> int:
-    target = int(data.moments.log.item[row])
-    history = data.moments.history(int(row)).rows
+def _rank(moments: Moments, row: int, scores: NDArray[np.float32], met: NDArray[np.bool_]) -> int:
+    target = int(moments.log.item[row])
+    history = moments.history(int(row)).rows
     if target in history:
         return int(MISSED)
     aim = scores[target]
     scores[history] = -np.inf
+    scores[~rivals(met, target)] = -np.inf
     return int((scores > aim).sum())

@@ -21,16 +21,19 @@ Ridge = Callable[[ByUser, int, float, int], Neighbours]
 
 
 class Panel:
-    """Moments of a log whose next item channels are asked for; what does not depend on the channel is done once."""
+    """Moments of a log whose next item channels are asked for; what does not depend on the channel is done once.
 
-    def __init__(self, moments: Moments, rows: NDArray[np.int64], items: int) -> None:
-        self.moments, self.rows, self.items = moments, rows, items
+    `met` bool [N]: items with events; one without is looked for among its like (`rivals`).
+    """
+
+    def __init__(self, moments: Moments, rows: NDArray[np.int64], met: NDArray[np.bool_]) -> None:
+        self.moments, self.rows, self.met, self.items = moments, rows, met, len(met)
         self.target = moments.log.item[rows]
         seen = [moments.history(int(row)).rows for row in rows]
         self.repeat = np.asarray([target in had for target, had in zip(self.target, seen, strict=True)], bool)
         places = np.repeat(np.arange(len(rows)), [len(had) for had in seen])
         columns = np.concatenate([np.empty(0, np.int64), *seen])
-        self.seen = sp.csr_matrix((np.ones(len(places), bool), (places, columns)), shape=(len(rows), items))
+        self.seen = sp.csr_matrix((np.ones(len(places), bool), (places, columns)), shape=(len(rows), self.items))
 
     def ranks(self, table: Neighbours, channel: ChannelSpec) -> NDArray[np.int64]:
         """Rank of each moment's item in the channel's list of unseen items, MISSED where it is not in it; [S]."""
@@ -44,6 +47,7 @@ class Panel:
         target = self.target[part]
         aim = np.where(self.repeat[part], 0.0, scores[np.arange(len(target)), target])
         scores[self.seen[part].nonzero()] = 0.0
+        scores[~self.met[target]] *= ~self.met
         return np.where(aim > 0, (scores > aim[:, None]).sum(1), MISSED)
 
     def _history(self, channel: ChannelSpec) -> sp.csr_matrix:
@@ -55,8 +59,8 @@ class Panel:
 
 
 def tuned_decay(panel: Panel, table: Neighbours, channel: ChannelSpec) -> tuple[float, ChannelSpec]:
-    """The channel with the best decay of DECAYS, and the NDCG@10 that it then has."""
-    tried = [channel.model_copy(update={"decay": decay}) for decay in DECAYS]
+    """The channel with the best decay of DECAYS (its own where all are alike), and the NDCG@10 that it then has."""
+    tried = [channel, *(channel.model_copy(update={"decay": decay}) for decay in DECAYS)]
     return max(((ndcg(panel.ranks(table, one)), one) for one in tried), key=lambda found: found[0])
 
 

@@ -42,11 +42,23 @@ def test_an_entity_without_neighbours_is_itself_and_none_is_zero() -> None:
 
 @pytest.mark.parametrize(("layers", "reached"), [(1, {0, 2, 3}), (2, {0, 1, 2, 3})])
 def test_a_layer_is_a_step(layers: int, reached: set[int]) -> None:
-    encoder = _encoder(layers)
+    encoder, asked = _encoder(layers), torch.tensor([0])
+    before, found = encoder(asked), set()
+    for entity in range(5):
+        moved = _encoder(layers)
+        moved.entity.weight.data[entity] += 1.0
+        if not torch.allclose(moved(asked), before):
+            found.add(entity)
+    assert found == reached
+
+
+def test_entities_learn_from_links_alone_and_the_rest_from_what_is_made_of_them() -> None:
+    encoder = _encoder()
     torch.autograd.backward(encoder(torch.tensor([0])).sum())
-    grad = encoder.entity.weight.grad
-    assert grad is not None
-    assert set(grad.abs().sum(-1).nonzero().flatten().tolist()) == reached
+    assert encoder.entity.weight.grad is None
+    assert all(one.weight.grad is not None for one in (encoder.relation, encoder.listen, encoder.mix[0]))
+    torch.autograd.backward(encoder.score(torch.tensor([0]), torch.tensor([1]), torch.tensor([3])).sum())
+    assert encoder.entity.weight.grad is not None
 
 
 def test_the_relation_decides_what_is_heard() -> None:

@@ -13,10 +13,11 @@ from model import ablation
 from model.config import Recipe
 from model.data.loading import load
 from model.data.log import Dataset
+from model.data.spec import default_channels
 from model.errors import TrainingError
 from model.train.ablate import PARTS, Figures, ablate, as_text, present
 from model.train.evaluate import evaluate
-from model.train.fit import fit, used, wanted_channels
+from model.train.fit import fit, used
 from model.train.record import Record
 from model.train.report import write_ablation
 from model.train.system import of_fitted
@@ -92,13 +93,14 @@ def test_without_a_graph_no_graph_is_learned(recipe: Recipe, dataset: Dataset) -
 
 def test_without_channels_only_the_towers_recall(recipe: Recipe, dataset: Dataset) -> None:
     less = without(recipe, "channels")
-    assert [one.name for one in wanted_channels(less.training, dataset)] == ["tower"]
+    assert [one.name for one in default_channels(less.training, dataset)] == ["tower"]
 
 
-def test_without_attributes_they_are_no_channel_either(recipe: Recipe, dataset: Dataset) -> None:
-    less = without(without(recipe, "graph"), "attributes")
+def test_without_any_content_it_is_no_channel_either(recipe: Recipe, dataset: Dataset) -> None:
+    less = without(without(without(recipe, "graph"), "attributes"), "text")
     _, seen = used(less, dataset)
-    assert "graph" not in [one.name for one in wanted_channels(less.training, seen)]
+    names = [one.name for one in default_channels(less.training, seen)]
+    assert names == ["tower", "cooccurrence", "ease"]
 
 
 @pytest.mark.parametrize("part", ["distance", "links"])

@@ -73,7 +73,7 @@ def test_a_panels_ranks_are_the_places_in_the_list_that_is_served() -> None:
     moments = Moments(SPEC, RANDOM, 20)
     rows = np.arange(150, 300)
     table, channel = channels.cooccurrence(RANDOM.by_user(20), 12), SPEC.channels[0]
-    ranks = Panel(moments, rows, 12).ranks(table, channel)
+    ranks = Panel(moments, rows, np.ones(12, bool)).ranks(table, channel)
     for rank, row in zip(ranks.tolist(), rows.tolist(), strict=True):
         history = moments.history(row)
         allowed = ~np.isin(np.arange(12), history.rows)
@@ -85,7 +85,7 @@ def test_a_panels_ranks_are_the_places_in_the_list_that_is_served() -> None:
 def test_decay_is_chosen_by_what_finds_the_next_item() -> None:
     moments = Moments(SPEC, ROUND, 8)
     rows = np.asarray([6 * user + 5 for user in range(8)])
-    panel = Panel(moments, rows, 8)
+    panel = Panel(moments, rows, np.ones(8, bool))
     quality, chosen = tuned_decay(panel, channels.cooccurrence(ROUND.by_user(8), 8, window=1), SPEC.channels[0])
     assert quality == pytest.approx(1.0)
     assert chosen.decay in DECAYS
@@ -98,7 +98,7 @@ def test_ridge_tries_several_strengths_only_where_that_is_cheap(monkeypatch: pyt
         tried.append(shrink)
         return channels.ease(RANDOM.by_user(20), items, shrink, keep)
 
-    panel = Panel(Moments(SPEC, RANDOM, 20), np.arange(200, 300), 12)
+    panel = Panel(Moments(SPEC, RANDOM, 20), np.arange(200, 300), np.ones(12, bool))
     given, channel = (77.0, 12), SPEC.channels[0]
     tuned_ridge(panel, build, RANDOM.by_user(20), given, channel)  # type: ignore[arg-type]  # reads less than it gets
     monkeypatch.setattr("model.train.tune.SHRINK_ITEMS", 5)

@@ -76,7 +76,7 @@ def test_the_bundle_is_sealed_current_and_carries_its_proofs(made: Made) -> None
 def test_every_pair_task_and_channel_is_in_the_spec(made: Made) -> None:
     spec = made.bundle.spec
     assert [task.name for task in spec.tasks] == ["interest", "like", "rating"]
-    assert [one.name for one in spec.channels] == ["tower", "cooccurrence", "ease", "graph"]
+    assert [one.name for one in spec.channels] == ["tower", "cooccurrence", "ease", "graph", "content"]
     assert len(made.bundle.neighbours("cooccurrence")) == len(made.bundle.items)
 
 

@@ -18,7 +18,6 @@ from model.train.adversarial import moved
 from model.train.batches import item_vectors, ranker_batch, user_vectors
 from model.train.rank import Objective, fit_ranker, list_relevance, over_chains, readings, slate_losses, validate
 from model.train.side import SideLosses, attribute_loss, link_loss
-from model.train.start import start, start_vectors
 from model.train.tower import Step, fit_towers, tower_loss, windows_of
 from model.train.twins import one_task
 from model.train.weighting import STRATEGIES, make_weighting
@@ -30,15 +29,14 @@ from tests.learners import (
     TASKS,
     USERS,
     VECTORS,
-    WALK,
     data,
     features,
     net,
     passage,
     recorder,
     slates,
+    watched,
 )
-from tests.logs import make_log
 
 
 def test_windows_cover_the_newest_known_event_of_every_user_and_no_unknown_one() -> None:
@@ -63,7 +61,7 @@ def test_short_windows_share_a_step_with_more_of_their_kind() -> None:
 
 def test_the_towers_learn_the_walk() -> None:
     kept, record = recorder()
-    fresh = np.flatnonzero(np.arange(len(WALK)) % 15 == 8)  # of the first round: later ones are new to nobody
+    fresh = watched(8)  # of the first round: later ones are new to nobody
     epochs = fit_towers(net(), data(), SETTINGS, SideLosses(), fresh, np.random.default_rng(0), 25, 0.01, record)
     assert 1 <= epochs <= 25
     assert kept[-1]["tower/loss"] < kept[0]["tower/loss"] * 0.7
@@ -72,8 +70,7 @@ def test_the_towers_learn_the_walk() -> None:
 
 def test_without_validation_rows_every_epoch_is_run() -> None:
     kept, record = recorder()
-    nothing = np.empty(0, np.int64)
-    assert fit_towers(net(), data(), SETTINGS, SideLosses(), nothing, np.random.default_rng(0), 2, 0.01, record) == 2
+    assert fit_towers(net(), data(), SETTINGS, SideLosses(), None, np.random.default_rng(0), 2, 0.01, record) == 2
     assert [one.keys() for one in kept] == [{"epoch", "tower/loss"}] * 2
 
 
@@ -81,9 +78,7 @@ def test_a_degenerate_loss_stops_training() -> None:
     model, (_, record) = net(), recorder()
     torch.nn.init.constant_(model.item_tower.id.weight, torch.inf)
     with pytest.raises(TrainingError, match="tower loss: found nan"):
-        fit_towers(
-            model, data(), SETTINGS, SideLosses(), np.empty(0, np.int64), np.random.default_rng(0), 1, 0.1, record
-        )
+        fit_towers(model, data(), SETTINGS, SideLosses(), None, np.random.default_rng(0), 1, 0.1, record)
 
 
 def test_sampled_softmax_over_everything_is_near_the_full_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,18 +98,6 @@ def test_dropped_ids_get_no_gradient() -> None:
     tower_loss(model, passage(model, hidden, 4, 9)).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     assert model.item_tower.id.weight.grad is not None
     assert float(model.item_tower.id.weight.grad.abs().sum()) == 0.0
-
-
-def test_ids_start_from_a_factorisation_and_content_quietly() -> None:
-    vectors = start_vectors(WALK.by_user(USERS), ITEMS, 8).numpy()
-    assert np.mean((vectors**2).sum(1)) == pytest.approx(1.0, rel=1e-4)
-    model = net()
-    before = model.item_tower.read_text.weight.detach().clone()
-    start(model.item_tower, WALK.by_user(USERS), ITEMS, 8)
-    np.testing.assert_allclose(model.item_tower.id.weight[1:].detach().numpy(), vectors, atol=1e-5)
-    assert torch.equal(model.item_tower.read_text.weight, before * 0.2)
-    lonely = make_log(user=[0], item=[0])
-    assert start_vectors(lonely.by_user(1), 1, 8).shape == (0, 8)
 
 
 def test_attributes_are_told_without_reading_them() -> None:
@@ -151,7 +134,7 @@ def test_the_ranker_learns_lists_and_labels_under_every_weighting(weighting: str
     model, (kept, record) = net(), recorder()
     settings = SETTINGS.model_copy(update={"ranker_epochs": 15, "ranker_learning_rate": 0.03, "weighting": weighting})
     objective = Objective(SPEC, TASKS)
-    fit_ranker(model, objective, [slates()], [slates(seed=1)], VECTORS, settings, np.random.default_rng(0), record)
+    fit_ranker(model, objective, [slates(80)], [slates(seed=1)], VECTORS, settings, np.random.default_rng(0), record)
     assert max(one["ranker/ndcg@10/interest"] for one in kept) > 0.9
     assert kept[-1]["ranker/loss/like"] < kept[0]["ranker/loss/like"]
     assert all(second["epoch"] == first["epoch"] + 1 for first, second in pairwise(kept))
@@ -244,7 +227,14 @@ def test_the_ranker_learns_under_attack() -> None:
     changes = {"ranker_epochs": 8, "ranker_learning_rate": 0.01, "adversarial": 0.2}
     settings = SETTINGS.model_copy(update=changes)
     fit_ranker(
-        model, Objective(SPEC, TASKS), [slates()], [slates(seed=1)], VECTORS, settings, np.random.default_rng(0), record
+        model,
+        Objective(SPEC, TASKS),
+        [slates(80)],
+        [slates(seed=1)],
+        VECTORS,
+        settings,
+        np.random.default_rng(0),
+        record,
     )
     assert kept[-1]["ranker/loss/interest"] < kept[0]["ranker/loss/interest"]
     assert max(one["ranker/ndcg@10/interest"] for one in kept) > 0.9

@@ -48,12 +48,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def read(learner: Learner, users: int = 60, end: int = 9) -> Passage:
-    step = Step(
-        np.arange(users), np.minimum(np.full(users, end), learner.tower_data(learner.plan.base).lengths()[:users])
-    )
-    return passage_of(
-        learner.model, learner.tower_data(learner.plan.base), learner.settings, step, np.random.default_rng(0)
-    )
+    data = learner.tower_data(learner.plan.base)
+    step = Step(np.arange(users), np.minimum(np.full(users, end), np.diff(data.moments.by_user.indptr)[:users]))
+    return passage_of(learner.model, data, learner.settings, step, np.random.default_rng(0))
 
 
 def loss_of(learner: Learner, kind: str, seed: int = 0) -> Tensor:
@@ -83,9 +80,8 @@ def test_every_side_loss_falls_when_it_is_descended(kind: str, world: World) -> 
 def fitted(world: World, tasks: tuple[Task, ...]) -> dict[str, Tensor]:
     learner = world.learner()
     side = SideLosses(tasks, learner.side.triples)
-    nothing = np.empty(0, np.int64)
     data = learner.tower_data(learner.plan.base)
-    fit_towers(learner.model, data, learner.settings, side, nothing, np.random.default_rng(0), 1, 0.01, lambda *_: None)
+    fit_towers(learner.model, data, learner.settings, side, None, np.random.default_rng(0), 1, 0.01, lambda *_: None)
     return learner.model.state_dict()
 
 
@@ -173,3 +169,17 @@ def test_windows_of_one_user_are_no_wrong_answers_of_each_other(world: World) ->
     learner = world.learner()
     lonely = replace(read(learner, 5), users=np.zeros(5, np.int64))
     assert float(contrast_loss(learner.model, lonely, np.random.default_rng(0)).detach()) == 0.0
+
+
+def test_the_towers_read_no_event_of_the_validation_part_wherever_it_lies(world: World) -> None:
+    """Items that validate as cold ones have their events between those of training, not after them."""
+    log = world.dataset.log
+    split = np.where(log.item % 5 == 0, 1, 0).astype(log.split.dtype)
+    learner = World(world.recipe, replace(world.dataset, log=replace(log, split=split)), world.folder).learner()
+    data, base = learner.tower_data(learner.plan.base), learner.plan.base
+    assert learner.plan.valid[: np.flatnonzero(base)[-1]].any()
+    assert len(data.moments.log) == base.sum()
+    ends = np.diff(data.moments.by_user.indptr)
+    step = Step(np.flatnonzero(ends), ends[ends > 0])
+    rows = passage_of(learner.model, data, learner.settings, step, np.random.default_rng(0)).windows.rows
+    assert (data.met[rows[rows >= 0]] % 5 != 0).all()

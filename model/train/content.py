@@ -1,0 +1,181 @@
+"""What content says of an item, in closed form: a ridge regression from text, attributes and graph onto item vectors.
+
+The item tower's content part is linear in its last layer, so the best start is solved for instead of trained; how much
+each part may say is chosen by items that the fit did not see (after the hybrid cold-start models CB2CF, Barkan et al.
+2019, and DropoutNet, Volkovs et al. 2017, with a closed form in place of their training).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import torch
+from numpy.typing import NDArray
+
+from model.nn.model import MultiTaskModel
+from model.train.arrays import Features
+
+FOLDS = 4
+MOST_ITEMS = 50_000  # items with most events that a fit reads
+STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+SCALES = (0.1, 0.3, 1.0, 3.0)  # of one part's columns, against the others'
+ROUNDS = 2
+TRUST = 10.0  # events at which an item's vector counts half
+PARTS = ("text", "attributes", "graph", "cross")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """Held items: what was read of them [n, P], their vectors [n, D], weights [n]."""
+
+    read: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What content says of each of N items, all float32 [N, D].
+
+    told: by the item tower as it is · nameless, new: as of an item of the catalogue, or put at run time, by fits that
+    did not see it · figures: what is explained of unseen items (1: all), with which scales and strength.
+    """
+
+    told: NDArray[np.float32]
+    nameless: NDArray[np.float32]
+    new: NDArray[np.float32]
+    figures: dict[str, float]
+
+
+class _Ridge:
+    """Weighted ridge regressions over column scales, from Gram matrices made once a fold."""
+
+    def __init__(self, folds: list[_Fold]) -> None:
+        self.folds = folds
+        self.grams = [(one.read * one.weight[:, None]).T @ one.read for one in folds]
+        self.sides = [(one.read * one.weight[:, None]).T @ one.truth for one in folds]
+        self.gram, self.side = np.sum(self.grams, axis=0), np.sum(self.sides, axis=0)
+
+    def unexplained(self, scale: NDArray[np.float64], strength: float) -> float:
+        """Weighted squared error on items that the fit did not see, as a share of what there is to explain."""
+        wrong = total = 0.0
+        for number, fold in enumerate(self.folds):
+            said = fold.read @ self.without(number, scale, strength)
+            wrong += float((((said - fold.truth) ** 2).sum(1) * fold.weight).sum())
+            total += float(((fold.truth**2).sum(1) * fold.weight).sum())
+        return wrong / max(total, 1e-12)
+
+    def tells(self, place: slice) -> bool:
+        """Whether a part's columns hold anything."""
+        return bool(np.diag(self.gram)[place].any())
+
+    def without(self, fold: int, scale: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+        """Coefficients [P, D] of a fit on all items but those of a fold."""
+        return solved(self.gram - self.grams[fold], self.side - self.sides[fold], scale, strength)
+
+    def coefficients(self, scale: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+        """Coefficients [P, D] of a fit on all items."""
+        return solved(self.gram, self.side, scale, strength)
+
+
+def solved(
+    gram: NDArray[np.float64], side: NDArray[np.float64], scale: NDArray[np.float64], strength: float
+) -> NDArray[np.float64]:
+    """Ridge coefficients of the unscaled columns, when a column scaled by `scale` costs `strength` times its square."""
+    inner = gram * scale[:, None] * scale
+    inner[np.diag_indices(len(inner))] += strength
+    found: NDArray[np.float64] = scipy.linalg.solve(inner, side * scale[:, None], assume_a="pos")
+    return found * scale[:, None]
+
+
+def fit_content(
+    model: MultiTaskModel,
+    features: Features,
+    bare: Features,
+    vectors: NDArray[np.float32],
+    events: NDArray[np.int64],
+    generator: np.random.Generator,
+) -> Content:
+    """Set the item tower's content part to what explains `vectors` [N, D] best; events int64 [N] an item has.
+
+    Items are read as they are and as `bare` has them, as if they were put at run time.
+    """
+    rows = np.argsort(-events, kind="stable")[:MOST_ITEMS]
+    rows = rows[events[rows] > 0]
+    blocks, places = _read(model, features)
+    plain, _ = _read(model, bare)
+    fold = generator.permutation(len(rows)) % FOLDS
+    weight = events[rows] / (events[rows] + TRUST)
+    both = [(blocks, weight), (plain, weight / 2)]
+    folds = [
+        _Fold(
+            np.concatenate([read[rows[fold == one]] for read, _ in both]),
+            np.tile(vectors[rows[fold == one]].astype(np.float64), (2, 1)),
+            np.concatenate([trust[fold == one] for _, trust in both]),
+        )
+        for one in range(FOLDS)
+    ]
+    ridge = _Ridge(folds)
+    scales, strength, error = _chosen(ridge, places)
+    columns = _by_column(scales, places)
+    found = ridge.coefficients(columns, strength)
+    _write(model, found, places)
+    told, nameless, new = blocks @ found, blocks @ found, plain @ found
+    for one in range(FOLDS):
+        held, without = rows[fold == one], ridge.without(one, columns, strength)
+        nameless[held], new[held] = blocks[held] @ without, plain[held] @ without
+    figures = {"explained": 1 - error, "strength": strength} | {f"scale:{name}": one for name, one in scales.items()}
+    said = [array.astype(np.float32) for array in (told, nameless, new)]
+    return Content(said[0], said[1], said[2], figures)
+
+
+def _chosen(ridge: _Ridge, places: dict[str, slice]) -> tuple[dict[str, float], float, float]:
+    """Scale of each part, and strength, by coordinate descent on unseen items; and the error reached."""
+    told = [name for name in PARTS if ridge.tells(places[name])]
+    scales, strength, best = dict.fromkeys(PARTS, 1.0), STRENGTHS[len(STRENGTHS) // 2], np.inf
+    for number in range(ROUNDS):
+        for other in STRENGTHS:
+            best, strength = min((best, strength), (ridge.unexplained(_by_column(scales, places), other), other))
+        for name, value in ((name, value) for name in told for value in SCALES if number == 0 or value != scales[name]):
+            error = ridge.unexplained(_by_column(scales | {name: value}, places), strength)
+            if error < best:
+                best, scales = error, scales | {name: value}
+    return scales, strength, best
+
+
+def _by_column(scales: dict[str, float], places: dict[str, slice]) -> NDArray[np.float64]:
+    """The scale of each column, float64 [P]; the constant's is 1."""
+    found = np.ones(1 + max(place.stop for place in places.values()))
+    for name, place in places.items():
+        found[place] = scales[name]
+    return found
+
+
+@torch.no_grad()
+def _read(model: MultiTaskModel, features: Features) -> tuple[NDArray[np.float64], dict[str, slice]]:
+    """What content's last layer reads of every item, float64 [N, P], and each part's columns; a constant is last."""
+    model.eval()
+    items, tower = features.items(), model.item_tower
+    graph = model.graph_encoder(items.entity)
+    by_text, by_attributes, by_graph = tower.switches
+    bag = torch.zeros(len(features), model.spec.attribute_vocabulary)
+    bag.scatter_add_(1, items.attributes, (items.attributes > 0).float())
+    bag = bag[:, 1:] / bag[:, 1:].sum(1, keepdim=True).clamp(min=1)
+    crossed = tower.crossed(items.text, items.attributes, graph) * tower.cross.width**-0.5
+    blocks = (items.text * by_text, bag * by_attributes, graph * by_graph, crossed, torch.ones(len(features), 1))
+    ends = np.cumsum([block.shape[1] for block in blocks])
+    places = {
+        name: slice(int(end) - block.shape[1], int(end)) for name, block, end in zip(PARTS, blocks, ends, strict=False)
+    }
+    return torch.cat(blocks, dim=1).double().numpy(), places
+
+
+@torch.no_grad()
+def _write(model: MultiTaskModel, found: NDArray[np.float64], places: dict[str, slice]) -> None:
+    """Coefficients [P, D] into the item tower."""
+    tower, by = model.item_tower, {name: torch.from_numpy(found[place]).float() for name, place in places.items()}
+    tower.read_text.weight.copy_(by["text"].T)
+    tower.read_attributes.table.weight[1:] = by["attributes"]
+    tower.read_graph.weight.copy_(by["graph"].T)
+    tower.read_cross.weight.copy_(by["cross"].T * tower.cross.width**-0.5)
+    tower.prior.copy_(torch.from_numpy(found[-1]).float())

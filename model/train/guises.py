@@ -1,0 +1,51 @@
+"""Items in other guises than their own: as they would be if they were put at run time, or had no event yet.
+
+Where N items are known, row N + i is item i as if put at run time, row 2 N + i as if it stood in the catalogue without
+its id.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.features.neighbours import Evidence
+from model.nn.graph import NONE
+from model.train.arrays import Features
+
+
+def newcomers(features: Features, generator: np.random.Generator) -> Features:
+    """All items as if they were put at run time: without id and graph, every other one without attributes as well."""
+    told = generator.random(len(features)) < 0.5
+    return replace(
+        features,
+        id_index=np.zeros_like(features.id_index),
+        entity=np.full_like(features.entity, NONE),
+        attributes=features.attributes * told[:, None].astype(features.attributes.dtype),
+    )
+
+
+def inserted(found: Evidence, rows: NDArray[np.int64], scores: NDArray[np.float32], size: int) -> Evidence:
+    """A list with more rows where their scores put them."""
+    both = np.concatenate([found.rows, rows]), np.concatenate([found.scores, scores])
+    return Evidence.ranked(*both).top(size)
+
+
+def renamed(found: Evidence, rows: NDArray[np.int64], size: int) -> Evidence:
+    """A list of N = `size` items whose entries stand under the guises `rows` that are candidates instead of them."""
+    guise = np.arange(size)
+    guise[rows % size] = rows
+    return Evidence(guise[found.rows], found.scores)
+
+
+def in_guises(
+    candidates: NDArray[np.int64], size: int, share: float, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Each candidate as a newcomer with probability `share`, and all of a list together with half of it.
+
+    Where all are new, only what newcomers are told apart by can order a list; beside known items it would be enough to
+    know that they are new. They are put at run time (row + N) or stand in the catalogue without an event (row + 2 N).
+    """
+    new = (generator.random(len(candidates)) < share) | (generator.random() < share / 2)
+    guise = 1 + (generator.random(len(candidates)) < 0.5)
+    return np.where(new, candidates + guise * size, candidates)

@@ -1,0 +1,133 @@
+"""Where the item tower starts: ids, content and graph from closed forms that know what they should."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from model.data.log import KnowledgeGraph
+from model.features.neighbours import Evidence
+from model.features.spec import AttributeSpec
+from model.nn.model import MultiTaskModel
+from model.train.arrays import Features
+from model.train.batches import item_vectors
+from model.train.content import PARTS, Content, fit_content
+from model.train.guises import in_guises, inserted, newcomers, renamed
+from model.train.start import start, start_graph, start_vectors
+from tests.learners import ITEMS, SPEC, USERS, WALK, features, net
+from tests.logs import make_log
+
+MANY = 240
+COLOURS = AttributeSpec(name="colour", kind="multi", values=("a", "b", "c", "d"), offset=1)
+WIDE = SPEC.model_copy(update={"attributes": (COLOURS,), "max_attributes": 2})
+RNG = np.random.default_rng(3)
+
+
+def many() -> Features:
+    """Items with random texts and one or two of four colours."""
+    colours = RNG.integers(1, 5, (MANY, 2)).astype(np.int32)
+    colours[colours[:, 0] == colours[:, 1], 1] = 0
+    text = RNG.normal(size=(MANY, 3)).astype(np.float32)
+    entity = np.full(MANY, -1)
+    return Features(np.arange(1, MANY + 1), text, colours, entity, np.zeros((1, 1), np.int32))
+
+
+def fitted(truth: NDArray[np.float32], items: Features) -> tuple[MultiTaskModel, Content]:
+    model, rng = net(WIDE, MANY), np.random.default_rng(0)
+    return model, fit_content(model, items, newcomers(items, rng), truth, np.full(MANY, 1000), rng)
+
+
+def test_ids_and_content_together_say_at_first_what_the_factorisation_does() -> None:
+    model, mine = net(), features()
+    vectors = start_vectors(WALK.by_user(USERS), ITEMS, 8)
+    assert np.mean((vectors**2).sum(1)) == pytest.approx(1.0, rel=1e-4)
+    start(model, mine, newcomers(mine, np.random.default_rng(0)), WALK.by_user(USERS), None, np.random.default_rng(0))
+    np.testing.assert_allclose(item_vectors(model, mine), vectors, atol=1e-4)
+
+
+def test_a_log_too_small_to_be_factorised_leaves_the_tower_as_it_was() -> None:
+    model = net()
+    before = model.item_tower.read_text.weight.detach().clone()
+    lonely = make_log(user=[0], item=[0])
+    assert start_vectors(lonely.by_user(1), 1, 8).shape == (0, 8)
+    start(model, features(), features(), lonely.by_user(1), None, np.random.default_rng(0))
+    assert torch.equal(model.item_tower.read_text.weight, before)
+
+
+def test_content_explains_unseen_items_where_it_can_and_admits_where_it_cannot() -> None:
+    items = many()
+    by_text = (items.text @ RNG.normal(size=(3, 8))).astype(np.float32)
+    assert fitted(by_text, items)[1].figures["explained"] > 0.9
+    noise = RNG.normal(size=(MANY, 8)).astype(np.float32)
+    content = fitted(noise, items)[1]
+    assert content.figures["explained"] < 0.05
+    seen, unseen = (float((said * noise).mean()) for said in (content.told, content.nameless))
+    assert seen > unseen + 0.002, "what is said of an item must not have seen it"
+    assert unseen < 0.002
+
+
+def test_what_content_tells_is_what_the_tower_says_of_items_without_an_id() -> None:
+    items = many()
+    model, content = fitted((items.text @ RNG.normal(size=(3, 8))).astype(np.float32), items)
+    nameless = replace(items, id_index=np.zeros_like(items.id_index))
+    np.testing.assert_allclose(item_vectors(model, nameless), content.told, atol=1e-4)
+
+
+def test_combinations_of_attributes_are_heard() -> None:
+    """Whether an item has exactly the colours a and b cannot be told by a sum over its colours."""
+    items = many()
+    has = [(items.attributes == colour).any(1) for colour in (1, 2)]
+    pair = (has[0] != has[1]).astype(np.float32)[:, None] * np.ones((1, 8), np.float32)
+    assert fitted(pair - pair.mean(), items)[1].figures["explained"] > 0.4
+
+
+def test_parts_without_anything_to_say_keep_their_scale() -> None:
+    items = many()
+    silent = replace(items, text=np.zeros_like(items.text))
+    figures = fitted(RNG.normal(size=(MANY, 8)).astype(np.float32), silent)[1].figures
+    assert {f"scale:{name}" for name in PARTS} < set(figures)
+    assert figures["scale:text"] == figures["scale:graph"] == 1.0
+
+
+def test_items_that_share_facts_start_near_each_other() -> None:
+    # entities 0-9 are the items; 0-4 have the same writer (10), 5-9 another (11); each has an award of its own
+    writers = [(item, 0, 10 + item // 5) for item in range(ITEMS)]
+    awards = [(item, 1, 12 + item) for item in range(ITEMS)]
+    triples = np.asarray([*writers, *awards])
+    names = tuple(f"e{number}" for number in range(12 + ITEMS))
+    graph = KnowledgeGraph(names, ("writer", "award"), triples, np.arange(ITEMS))
+    model = MultiTaskModel(SPEC, ITEMS, len(names), 2, net().settings)
+    start_graph(model.graph_encoder, graph)
+    entities = model.graph_encoder.entity.weight.detach().numpy()
+    own, writer = entities[:ITEMS], entities[10:12]
+    assert (own[:5] @ own[:5].T > 0.99).all()
+    assert (np.abs(own[:5] @ own[5:].T) < 0.01).all()
+    np.testing.assert_allclose(writer[0], own[:5].mean(0), atol=1e-6)
+
+
+def test_newcomers_have_no_id_and_no_graph_and_at_times_no_attributes() -> None:
+    mine = features()
+    new = newcomers(mine, np.random.default_rng(0))
+    assert not new.id_index.any()
+    assert (new.entity == -1).all()
+    assert 0 < (new.attributes > 0).sum() < ITEMS
+
+
+def test_candidates_are_newcomers_as_often_as_asked_and_at_times_all_together() -> None:
+    rng, rows = np.random.default_rng(0), np.arange(20)
+    lists = np.stack([in_guises(rows, 100, 0.4, rng) for _ in range(2000)])
+    assert np.array_equal(lists % 100, np.tile(rows, (2000, 1)))
+    new = lists >= 100
+    assert new.all(1).mean() == pytest.approx(0.2, abs=0.03)
+    assert new[~new.all(1)].mean() == pytest.approx(0.4, abs=0.02)
+    assert (lists[new] >= 200).mean() == pytest.approx(0.5, abs=0.02)
+    assert np.array_equal(in_guises(rows, 100, 0.0, rng), rows)
+
+
+def test_newcomers_stand_in_lists_where_their_scores_put_them_or_where_they_stood() -> None:
+    found = Evidence(np.asarray([4, 2, 7]), np.asarray([3.0, 2.0, 1.0], np.float32))
+    more = inserted(found, np.asarray([12]), np.asarray([2.5], np.float32), 3)
+    assert more.rows.tolist() == [4, 12, 2]
+    assert renamed(found, np.asarray([22]), 10).rows.tolist() == [4, 22, 7]
