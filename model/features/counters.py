@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PRIOR_EVENTS = 5.0  # pseudo-events of the catalogue's mean in a smoothed mean value
+LONG_AGO = 1e20  # seconds
 PRIOR_COUNT = 1.0  # pseudo-count of an average item in a share
 
 
@@ -83,32 +84,43 @@ class ItemCounters:
             if self._values is not None:
                 self._values = self._values[0] + value, self._values[1] + 1
 
-    def shares(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """log of (smoothed share of the total × number of items), float32 [len(rows), E · W]; 0 for an average item."""
-        rows, met = self._met(rows)
-        counts = self.counts.take(rows, axis=0)
-        counts *= (_fade(self.total_newest, self.newest.take(rows), self.half_lives) * met[:, None])[:, None, :]
-        ratio = (counts + PRIOR_COUNT) / (self.total / max(len(self), 1) + PRIOR_COUNT)
-        return np.log(ratio.astype(np.float32)).reshape(len(rows), self.total.size)
+    def columns(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What ranking reads of items, float32 [len(rows), E · W + E + 1]: their shares, rates and age.
 
-    def rates(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """log of (smoothed share of each type among an item's events ÷ the catalogue's), float32 [len(rows), E].
-
-        How often those who met an item went on to like or buy it, say, whatever its popularity.
+        share: log of (smoothed share of the catalogue's total × number of items), 0 for an average item · rate: log of
+        (smoothed share of a type among an item's events ÷ the catalogue's): how often those who met an item went on to
+        like or buy it, say, whatever its popularity · age: log(1 + hours from an item's first event to the newest event
+        of all) / 10, 0 if it has none. Every column is a logarithm, so all are taken at once.
         """
         rows, met = self._met(rows)
-        usual = (self.total[:, -1] + PRIOR_COUNT) / (self.total[:, -1] + PRIOR_COUNT).sum()
-        counts = self.counts[rows, :, -1] * met[:, None]
-        rates = (counts + PRIOR_EVENTS * usual) / (counts.sum(1, keepdims=True) + PRIOR_EVENTS)
-        told: NDArray[np.float32] = np.log((rates / usual).astype(np.float32))
-        return told
+        now, (kinds, windows) = self._now(), self.total.shape
+        told = np.empty((kinds * windows + kinds + 1, len(rows)), np.float32)
+        shares, rates, age = told[: self.total.size], told[self.total.size : -1], told[-1]
+        taken = self.counts.take(rows, axis=0).reshape(len(rows), self.total.size)
+        counts = taken.T.astype(np.float32, order="C").reshape(kinds, windows, len(rows))
+        if not met.all():
+            counts *= met
+        np.multiply(counts, _fade(now - self.newest.take(rows), self.half_lives), out=shares.reshape(counts.shape))
+        shares += np.float32(PRIOR_COUNT)
+        usual = self.total[:, -1] + PRIOR_COUNT
+        usual = (usual / usual.sum()).astype(np.float32)[:, None]
+        np.add(counts[:, -1], np.float32(PRIOR_EVENTS) * usual, out=rates)
+        rates /= counts[:, -1].sum(axis=0) + np.float32(PRIOR_EVENTS)
+        age[:] = now - np.where(met, self.first.take(rows), np.inf)
+        np.maximum(age * np.float32(1 / 3600) + np.float32(1), np.float32(1), out=age)
+        np.log(told, out=told)
+        shares -= np.log(self.total / max(len(self), 1) + PRIOR_COUNT).astype(np.float32).reshape(-1, 1)
+        rates -= np.log(usual)
+        age *= np.float32(0.1)
+        return told.T
 
-    def ages(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """log(1 + hours from an item's first event to the newest event of all) / 10, float32 [len(rows)]; 0 if none."""
-        rows, met = self._met(rows)
-        first = self.first.take(rows)
-        age = np.where(met & np.isfinite(first), self.total_newest - first, 0.0)
-        return (np.log1p(np.maximum(age, 0.0) / 3600) / 10).astype(np.float32)
+    def _now(self) -> float:
+        """The newest event's time; any before the first one, since nothing has happened whose age could be read."""
+        return self.total_newest if np.isfinite(self.total_newest) else 0.0
+
+    def shares(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The shares of `columns`, float32 [len(rows), E · W]."""
+        return self.columns(rows)[:, : self.total.size]
 
     def mean_values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Smoothed mean event value of each item, float32 [len(rows)]; NaN when the log has no values at all."""
@@ -143,11 +155,10 @@ class ItemCounters:
         return cls(**arrays, total_newest=float(np.load(folder / "total_newest.npy")))
 
 
-def _fade(time: float, newest: NDArray[np.float64], half_lives: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Factor [n, W] that brings counts as of `newest` [n] forward to `time`; 1 where there is nothing to fade."""
-    known = np.isfinite(newest)
-    age = np.where(known, time, 0.0) - np.where(known, newest, 0.0)
-    fade: NDArray[np.float64] = np.exp2(-np.maximum(age, 0.0)[:, None] / half_lives)
+def _fade(seconds: NDArray[np.float64], half_lives: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Factor float32 [W, n] that brings counts forward by some time [n]; where that is unknown, none are decayed."""
+    ages = np.minimum(seconds, LONG_AGO).astype(np.float32)
+    fade: NDArray[np.float32] = np.exp((-np.log(2.0) / half_lives).astype(np.float32)[:, None] * ages)
     return fade
 
 

@@ -6,6 +6,7 @@ leading batch axis B is 1 and is added here.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -77,9 +78,13 @@ def neighbours_reached(
     table: Neighbours, channel: ChannelSpec, history: History
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows and scores of `neighbour_evidence` in no particular order, for callers that filter before they rank."""
-    recent = history.last(channel.depth)
-    ages = np.arange(len(recent))[::-1]
-    return table.reached(recent.rows, (channel.decay**ages).astype(np.float32))
+    return table.reached(*neighbours_asked(channel, history))
+
+
+def neighbours_asked(channel: ChannelSpec, history: History) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Whose neighbours an item-to-item channel offers, and how much each counts: rows and factors."""
+    rows = history.rows[max(len(history) - channel.depth, 0) :]
+    return rows, powers(channel.decay, len(rows)).astype(np.float32)
 
 
 def ranker_inputs(
@@ -100,11 +105,10 @@ def ranker_inputs(
     made["user_vector"] = user_vector[None].astype(np.float32)
     made["user_features"] = user_features(spec, moment)[None]
     made["candidate_vectors"] = vectors[None]
+    of_items, kinds = counters.columns(candidates), len(spec.event_types)
     columns = [
-        *channel_columns(spec.channels, candidates, evidence, vectors @ user_vector),
-        counters.shares(candidates),
-        *([counters.rates(candidates)] if len(spec.event_types) > 1 else []),
-        counters.ages(candidates)[:, None],
+        channel_columns(spec.channels, candidates, evidence, vectors @ user_vector),
+        of_items if kinds > 1 else np.delete(of_items, -2, axis=1),  # the one type's rate is always 1
         scaled_values(spec, counters.mean_values(candidates))[:, None],
         *_crosses(spec, moment.history, candidates, items),
         *_tastes(spec, moment.history, vectors, items),
@@ -138,14 +142,14 @@ def user_features(spec: FeatureSpec, moment: Moment) -> NDArray[np.float32]:
     """
     history, size, types = moment.history, len(moment.history), len(spec.event_types) + 1
     values = scaled_values(spec, history.values)
-    newness = np.asarray(RECENT ** np.arange(size)[::-1], np.float64)
+    newness = powers(RECENT, size)
     counts = np.bincount(history.types, minlength=types)[1:]
     recent = np.bincount(history.types, newness, minlength=types)[1:]
     last = np.full(types, np.nan)
     last[history.types] = history.times  # the newest of a type is written last
     gaps = _log_gaps(moment.now - last[1:])
     of_all = np.asarray([np.log1p(size), _mean(values, np.ones(size)), _mean(values, newness), _newest(gaps)])
-    return np.concatenate([of_all, _log_share(counts), _log_share(recent), gaps], dtype=np.float32)
+    return np.concatenate([of_all, *_log_share(np.stack([counts, recent])), gaps], dtype=np.float32)
 
 
 def _log_gaps(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -159,9 +163,18 @@ def _newest(log_gaps: NDArray[np.float64]) -> float:
     return shortest if shortest < NEVER else 0.0
 
 
-def _log_share(counts: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
-    """log of smoothed shares of counts [E], relative to equal ones."""
-    return np.asarray(np.log((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) * len(counts)), np.float64)
+@lru_cache(maxsize=1024)
+def powers(base: float, count: int) -> NDArray[np.float64]:
+    """base to the powers count - 1, …, 1, 0: weights of events, oldest first; read-only."""
+    made: NDArray[np.float64] = base ** np.arange(count, dtype=np.float64)[::-1]
+    made.flags.writeable = False
+    return made
+
+
+def _log_share(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log of smoothed shares of counts [..., E], relative to equal ones."""
+    size = counts.shape[-1]
+    return np.asarray(np.log((counts + 0.5) / (counts.sum(-1, keepdims=True) + 0.5 * size) * size), np.float64)
 
 
 def _mean(values: NDArray[np.float32], weights: NDArray[np.float64]) -> float:
@@ -174,14 +187,13 @@ def channel_columns(
     candidates: NDArray[np.int64],
     evidence: Mapping[str, Evidence],
     dots: NDArray[np.float32],
-) -> list[NDArray[np.float32]]:
-    """Score and rank column [C, 1] of each channel; the tower's score is exact for every candidate (`dots`)."""
+) -> NDArray[np.float32]:
+    """Score and rank of each channel, [C, 2 · M]; the tower's score is exact for every candidate (`dots`)."""
     rows, places = _ascending(candidates)
-    scores, ranks = _looked_up(rows, [evidence.get(channel.name, Evidence.empty()) for channel in channels])
-    columns: list[NDArray[np.float32]] = []
+    found = _looked_up(rows, [evidence.get(channel.name, Evidence.empty()) for channel in channels])[:, :, places]
     for number, channel in enumerate(channels):
-        columns += [dots if channel.kind == "tower" else np.log1p(scores[number])[places], ranks[number, places]]
-    return [column[:, None] for column in columns]
+        found[number, 0] = dots if channel.kind == "tower" else np.log1p(found[number, 0])
+    return found.reshape(-1, len(candidates)).T
 
 
 def _ascending(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | slice]:
@@ -189,21 +201,25 @@ def _ascending(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
     return (rows, slice(None)) if (rows[1:] > rows[:-1]).all() else np.unique(rows, return_inverse=True)
 
 
-def _looked_up(
-    candidates: NDArray[np.int64], lists: Sequence[Evidence]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Score and rank reading of ascending candidates in each of M lists, 0 where one does not offer them; [M, C]."""
-    scores, ranks = np.zeros((2, len(lists), len(candidates)), np.float32)
-    rows = np.concatenate([one.rows for one in lists])
-    if len(candidates) and len(rows):
+def _looked_up(candidates: NDArray[np.int64], lists: Sequence[Evidence]) -> NDArray[np.float32]:
+    """Score and rank reading of ascending candidates in each of M lists, 0 where one does not offer them; [M, 2, C]."""
+    size, sizes = len(candidates), [len(one) for one in lists]
+    found = np.zeros((len(lists), 2, size), np.float32)
+    if size and sum(sizes):
+        rows = np.concatenate([one.rows for one in lists])
         places = candidates.searchsorted(rows)
-        hit = candidates.take(places, mode="clip") == rows
-        owner = np.repeat(np.arange(len(lists)) * len(candidates), [len(one) for one in lists])
-        places = (places + owner)[hit]
-        scores.put(places, np.concatenate([one.scores for one in lists])[hit])
-        read = np.concatenate([RANK_OFFSET / (RANK_OFFSET + np.arange(len(one))) for one in lists])
-        ranks.put(places, read[hit])
-    return scores, ranks
+        hit = np.flatnonzero(candidates.take(places, mode="clip") == rows)
+        places += np.repeat(np.arange(len(lists)) * (2 * size), sizes)
+        places = places.take(hit)
+        found.put(places, np.concatenate([one.scores for one in lists]).take(hit))
+        found.put(places + size, np.concatenate([_rank_readings(one) for one in sizes]).take(hit))
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _rank_readings(count: int) -> NDArray[np.float32]:
+    """How the ranks 0, 1, … of a list read."""
+    return (RANK_OFFSET / (RANK_OFFSET + np.arange(count))).astype(np.float32)
 
 
 def _history_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable, length: int) -> Inputs:
@@ -243,13 +259,14 @@ def _crosses(
     recent = history.last(spec.history_length)
     ids, size = items.attributes(recent.rows), spec.attribute_vocabulary
     values = np.repeat(scaled_values(spec, recent.values) - 0.5, ids.shape[1])
-    count, liking = np.bincount(ids.ravel(), None, size), np.bincount(ids.ravel(), values, size)
-    count[0] = liking[0] = 0
+    told = np.ones((3, size), np.float32)  # of each attribute id: that it is one, how often it was met, how liked
+    told[1], told[2] = np.bincount(ids.ravel(), None, size), np.bincount(ids.ravel(), values, size)
+    told[2] /= told[1] + 1
+    told[:, 0] = 0
     mine = items.attributes(candidates)
-    each = np.ones(mine.shape[1])  # summing short rows as a product takes a third of the time
-    known = np.maximum((mine > 0) @ each, 1)
-    overlap = count.take(mine) @ each / known / max(len(recent), 1)
-    liked = (liking / (count + 1)).take(mine) @ each / known
+    known, overlap, liked = told.take(mine, axis=1) @ np.ones(mine.shape[1], np.float32)  # quicker than short sums
+    np.maximum(known, 1, out=known)
+    overlap, liked = overlap / known / np.float32(max(len(recent), 1)), liked / known
     seen = last = np.zeros(len(candidates))
     if len(recent):
         met = np.sort(recent.rows)

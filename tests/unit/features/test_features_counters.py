@@ -39,7 +39,7 @@ def test_order_of_arrival_does_not_matter(found: list[tuple[int, int, float]], r
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
     one, two = counted(found), counted(shuffled)
     np.testing.assert_allclose(one.shares(ALL), two.shares(ALL), atol=1e-5)
-    np.testing.assert_allclose(one.ages(ALL), two.ages(ALL))
+    np.testing.assert_allclose(one.columns(ALL)[:, -1], two.columns(ALL)[:, -1])
 
 
 def test_an_average_item_reads_as_zero_and_a_popular_one_above() -> None:
@@ -62,7 +62,7 @@ def test_untimed_events_count_in_the_undecayed_window_only() -> None:
     counters.add(0, 1, np.nan)
     assert counters.counts[0, 0].tolist() == [0.0, 0.0, 1.0]
     assert np.isfinite(counters.shares(np.arange(2))).all()
-    assert counters.ages(np.arange(2)).tolist() == [0.0, 0.0]
+    assert counters.columns(np.arange(2))[:, -1].tolist() == [0.0, 0.0]
 
 
 def test_mean_values_are_smoothed_towards_the_catalogue() -> None:
@@ -102,5 +102,5 @@ def test_a_row_beyond_the_end_reads_as_an_item_without_events() -> None:
     for row, value in ((0, 4.0), (0, 2.0), (2, 5.0)):
         counters.add(row, 1, DAY, value)
     beyond, never_met = np.asarray([3, 17]), np.asarray([1, 1])
-    for read in (counters.shares, counters.ages, counters.mean_values):
+    for read in (counters.columns, counters.mean_values):
         np.testing.assert_array_equal(read(beyond), read(never_met))
