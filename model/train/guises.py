@@ -41,11 +41,8 @@ def renamed(found: Evidence, rows: NDArray[np.int64], size: int) -> Evidence:
 def in_guises(
     candidates: NDArray[np.int64], size: int, share: float, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Each candidate as a newcomer with probability `share`, and all of a list together with half of it.
-
-    Where all are new, only what newcomers are told apart by can order a list; beside known items it would be enough to
-    know that they are new. They are put at run time (row + N) or stand in the catalogue without an event (row + 2 N).
-    """
-    new = (generator.random(len(candidates)) < share) | (generator.random() < share / 2)
+    """Each candidate as a newcomer with probability `share`: put at run time (row + N), or standing in the catalogue
+    without an event (row + 2 N)."""
+    new = generator.random(len(candidates)) < share
     guise = 1 + (generator.random(len(candidates)) < 0.5)
     return np.where(new, candidates + guise * size, candidates)

@@ -216,7 +216,7 @@ def validate(
 ) -> tuple[float, dict[str, float]]:
     """The figure to stop by, and all figures: NDCG@10 of what happened among the served candidates; task losses.
 
-    Where no task orders lists the figure is the negative weighted task loss.
+    The figure is the tasks' mean by weight: NDCG@10 where a task orders lists, else the share of its loss explained.
     """
     given = [readings(model, part, vectors) for part in valid]
     figures = {}
@@ -226,9 +226,23 @@ def validate(
     truth, said = flattened(objective, valid, given)
     by_task = _value_losses(objective, torch.from_numpy(said), torch.from_numpy(truth))
     figures |= {f"ranker/valid/{task.name}": loss for task, loss in zip(objective.tasks, by_task, strict=True)}
-    if objective.lists:
-        return float(np.mean([figures[f"ranker/ndcg@10/{objective.tasks[p].name}"] for p in objective.lists])), figures
-    return -float(np.dot([task.weight for task in objective.tasks], by_task)), figures
+    constant = _value_losses(objective, torch.from_numpy(_constant(objective, truth)), torch.from_numpy(truth))
+    good = [
+        figures.get(f"ranker/ndcg@10/{task.name}", 1 - loss / max(idle, 1e-9))
+        for task, loss, idle in zip(objective.tasks, by_task, constant, strict=True)
+    ]
+    weights = np.asarray([max(task.weight, 0.0) for task in objective.tasks])
+    return float(np.dot(weights, good) / max(weights.sum(), 1e-9)), figures
+
+
+def _constant(objective: Objective, truth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What says nothing of any candidate: each task's mean label (its logit where it is binary), float32 [n, T]."""
+    known = ~np.isnan(truth)
+    mean = np.where(known, truth, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    share = np.clip(mean, 1e-6, 1 - 1e-6)
+    of_values = np.asarray([task.kind in ("regression", "ordinal") for task in objective.spec.tasks])
+    said = np.where(of_values, mean, np.log(share / (1 - share)))
+    return np.tile(said.astype(np.float32), (len(truth), 1))
 
 
 def flattened(

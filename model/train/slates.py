@@ -109,7 +109,7 @@ class Draw:
 
     offered: int
     random: int
-    newcomers: float = 0.0  # share of candidates that stand there as if put at run time
+    newcomers: float = 0.0  # share of candidates that stand there as newcomers; in half as many lists all of them do
     whole: bool = False  # the whole merged list as it is served, best `offered` of it, instead of a sample
 
 
@@ -183,9 +183,12 @@ class SlateBuilder:
         allowed[had] = False
         evidence = self.evidence(history, vector, known, allowed)
         fresh, offers = positive not in had, merged(evidence)
-        candidates, roles = self._candidates(positive, offers, allowed, generator)
+        alone = generator.random() < self.draw.newcomers / 2
+        among = self._unmet(evidence, allowed, generator) if alone else offers
+        candidates, roles = self._candidates(positive, among, allowed, generator)
         if self.draw.newcomers:
-            candidates = in_guises(candidates, len(allowed), self.draw.newcomers, generator)
+            share = 1.0 if alone else self.draw.newcomers
+            candidates = in_guises(candidates, len(allowed), share, generator)
             evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known)
         moment = self.moment(row, history)
         made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters)
@@ -220,6 +223,17 @@ class SlateBuilder:
             elif channel.name in OF_CONTENT and channel.name in evidence:
                 found[channel.name] = renamed(evidence[channel.name], rows[rows >= 2 * size], size)
         return found
+
+    def _unmet(
+        self, evidence: Mapping[str, Evidence], allowed: NDArray[np.bool_], generator: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """What a list of nothing but newcomers is about: items that content offers, and as many at random.
+
+        Channels that count events could not have offered them; among what these do offer, content seems to say little.
+        """
+        told = merged({name: one for name, one in evidence.items() if name in OF_CONTENT}, self.draw.offered // 2)
+        drawn = generator.choice(np.flatnonzero(allowed), self.draw.offered) if allowed.any() else told
+        return generator.permutation(np.unique(np.concatenate([told, drawn])))
 
     def _candidates(
         self,

@@ -93,5 +93,6 @@ def _factors(matrix: sp.csr_matrix, rank: int, power: float) -> NDArray[np.float
         return np.zeros((0, rank))
     vectors, values, _ = svds(sp.csr_matrix(matrix, dtype=np.float64), k=found, random_state=0)
     made = np.zeros((matrix.shape[0], rank))
-    made[:, :found] = vectors * values**power
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(0)[None], axis=0)
+    made[:, :found] = vectors * np.sign(largest) * values**power  # a factor's sign means nothing: let it never differ
     return made

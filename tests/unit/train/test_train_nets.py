@@ -194,11 +194,22 @@ def test_what_tasks_share_is_what_every_task_moves_and_the_rest_belongs_to_one(k
     assert (moved[0] | moved[1]) - common == (moved[0] ^ moved[1]) - common != set()
 
 
-def test_without_a_list_task_the_loss_decides() -> None:
+def test_a_task_without_lists_counts_by_the_share_of_its_loss_that_is_explained() -> None:
     spec = one_task(SPEC, 1)
     some = slates(8).replaced(labels=slates(8).labels[..., 1:])
     figure, figures = validate(net(spec), Objective(spec, TASKS[1:]), [some], VECTORS)
-    assert figure == -figures["ranker/valid/like"]
+    share = np.nanmean(some.labels)
+    idle = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    assert figure == pytest.approx(1 - figures["ranker/valid/like"] / idle, rel=1e-4)
+
+
+def test_all_tasks_decide_when_the_ranker_is_best() -> None:
+    some = slates(8)
+    figure, figures = validate(net(), Objective(SPEC, TASKS), [some], VECTORS)
+    share = np.nanmean(some.labels[..., 1])
+    idle = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    parts = figures["ranker/ndcg@10/interest"], 1 - figures["ranker/valid/like"] / idle
+    assert figure == pytest.approx(np.mean(parts), rel=1e-4)
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 0.1])
