@@ -54,7 +54,7 @@ def test_the_worlds_spec_is_its_recipes(tmp_path: Path) -> None:
     assert (spec.value_low, spec.value_high) == (1, 5)
     assert (spec.dim, spec.text_dim, spec.history_length, spec.rank_history) == (16, 7, 20, 10)
     assert (spec.max_attributes, spec.max_profile) == (2, 2)
-    assert [channel.name for channel in spec.channels] == ["tower", "cooccurrence", "ease", "graph"]
+    assert [channel.name for channel in spec.channels] == ["tower", "cooccurrence", "ease", "graph", "content"]
 
 
 def test_channels_are_the_recipes_or_those_given(tmp_path: Path) -> None:
