@@ -33,20 +33,6 @@ class _Fold:
     weight: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What content says of each of N items, all float32 [N, D].
-
-    told: by the item tower as it is · nameless, new: as of an item of the catalogue, or put at run time, by fits that
-    did not see it · figures: what is explained of unseen items (1: all), with which scales and strength.
-    """
-
-    told: NDArray[np.float32]
-    nameless: NDArray[np.float32]
-    new: NDArray[np.float32]
-    figures: dict[str, float]
-
-
 class _Ridge:
     """Weighted ridge regressions over column scales, from Gram matrices made once a fold."""
 
@@ -95,10 +81,11 @@ def fit_content(
     vectors: NDArray[np.float32],
     events: NDArray[np.int64],
     generator: np.random.Generator,
-) -> Content:
+) -> tuple[NDArray[np.float32], dict[str, float]]:
     """Set the item tower's content part to what explains `vectors` [N, D] best; events int64 [N] an item has.
 
-    Items are read as they are and as `bare` has them, as if they were put at run time.
+    Items are read as they are and as `bare` has them, as if they were put at run time. Returns what content then says
+    of every item [N, D], and what it explains of unseen items (1: all) with the chosen scales and strength.
     """
     rows = np.argsort(-events, kind="stable")[:MOST_ITEMS]
     rows = rows[events[rows] > 0]
@@ -120,13 +107,8 @@ def fit_content(
     columns = _by_column(scales, places)
     found = ridge.coefficients(columns, strength)
     _write(model, found, places)
-    told, nameless, new = blocks @ found, blocks @ found, plain @ found
-    for one in range(FOLDS):
-        held, without = rows[fold == one], ridge.without(one, columns, strength)
-        nameless[held], new[held] = blocks[held] @ without, plain[held] @ without
-    figures = {"explained": 1 - error, "strength": strength} | {f"scale:{name}": one for name, one in scales.items()}
-    said = [array.astype(np.float32) for array in (told, nameless, new)]
-    return Content(said[0], said[1], said[2], figures)
+    told = (blocks @ found).astype(np.float32)
+    return told, {"explained": 1 - error, "strength": strength} | {f"scale:{name}": one for name, one in scales.items()}
 
 
 def _chosen(ridge: _Ridge, places: dict[str, slice]) -> tuple[dict[str, float], float, float]:

@@ -23,7 +23,7 @@ from model.train.batches import item_vectors, user_vectors
 from model.train.calibrate import calibrated
 from model.train.counting import count
 from model.train.distill import Taught
-from model.train.guises import newcomers
+from model.train.guises import nameless_items, newcomers
 from model.train.lessons import Asked, asked_rows, labelled, shifted, silenced
 from model.train.moments import Moments
 from model.train.plan import Plan, make_plan
@@ -150,8 +150,8 @@ class Learner:
         """Solve once more for what content says, now of the vectors that the towers have learned from rows `known`."""
         events = np.bincount(self.plan.log.item[known], minlength=len(self.features))
         vectors = item_vectors(self.model, self.features)
-        self.content = settle(self.model, self.features, self.bare, vectors, events, self.generator)
-        self.record.figures["content"] = self.content.figures
+        told = settle(self.model, self.features, self.bare, vectors, events, self.generator)
+        self.record.figures["content"] = told
 
     def fit_ranker(self) -> None:
         """Stage 2 on the events that the base does not hold, and on all that users judged themselves."""
@@ -191,13 +191,10 @@ class Learner:
         return max(task.negatives for task in self.recipe.pair_tasks)
 
     def guises(self) -> ArrayItems:
-        """Every item as it is; as it would be if it were put at run time; as it would be without its id (3 N rows).
-
-        What content says of an item there has not seen the item, as it would not have in service.
-        """
-        vectors = (item_vectors(self.model, self.features), self.content.new, self.content.nameless)
-        attributes = (self.features.attributes, self.bare.attributes, self.features.attributes)
-        return ArrayItems(np.concatenate(vectors), np.concatenate(attributes))
+        """Every item as it is; as it would be if it were put at run time; as it would be without its id (3 N rows)."""
+        every = (self.features, self.bare, nameless_items(self.features))
+        vectors = [item_vectors(self.model, features) for features in every]
+        return ArrayItems(np.concatenate(vectors), np.concatenate([features.attributes for features in every]))
 
     def taught_slates(self, items: ArrayItems) -> list[Slates]:
         """Lists around (a sample of) the taught rows; each fold's tables have not seen them."""

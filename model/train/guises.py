@@ -25,6 +25,11 @@ def newcomers(features: Features, generator: np.random.Generator) -> Features:
     )
 
 
+def nameless_items(features: Features) -> Features:
+    """All items without their ids: what is known of them before anyone has met them."""
+    return replace(features, id_index=np.zeros_like(features.id_index))
+
+
 def inserted(found: Evidence, rows: NDArray[np.int64], scores: NDArray[np.float32], size: int) -> Evidence:
     """A list with more rows where their scores put them."""
     both = np.concatenate([found.rows, rows]), np.concatenate([found.scores, scores])

@@ -184,8 +184,7 @@ class SlateBuilder:
         evidence = self.evidence(history, vector, known, allowed)
         fresh, offers = positive not in had, merged(evidence)
         alone = generator.random() < self.draw.newcomers / 2
-        among = self._unmet(evidence, allowed, generator) if alone else offers
-        candidates, roles = self._candidates(positive, among, allowed, generator)
+        candidates, roles = self._candidates(positive, offers, allowed, generator)
         if self.draw.newcomers:
             share = 1.0 if alone else self.draw.newcomers
             candidates = in_guises(candidates, len(allowed), share, generator)
@@ -223,17 +222,6 @@ class SlateBuilder:
             elif channel.name in OF_CONTENT and channel.name in evidence:
                 found[channel.name] = renamed(evidence[channel.name], rows[rows >= 2 * size], size)
         return found
-
-    def _unmet(
-        self, evidence: Mapping[str, Evidence], allowed: NDArray[np.bool_], generator: np.random.Generator
-    ) -> NDArray[np.int64]:
-        """What a list of nothing but newcomers is about: items that content offers, and as many at random.
-
-        Channels that count events could not have offered them; among what these do offer, content seems to say little.
-        """
-        told = merged({name: one for name, one in evidence.items() if name in OF_CONTENT}, self.draw.offered // 2)
-        drawn = generator.choice(np.flatnonzero(allowed), self.draw.offered) if allowed.any() else told
-        return generator.permutation(np.unique(np.concatenate([told, drawn])))
 
     def _candidates(
         self,

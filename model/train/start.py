@@ -16,7 +16,7 @@ from model.nn.graph import GraphEncoder
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
 from model.train.channels import interaction_matrix
-from model.train.content import Content, fit_content
+from model.train.content import fit_content
 from model.train.shared import graph_pairs, telling_matrix
 
 PRIOR_EVENTS = 5.0  # pseudo-events that keep rare items' vectors short
@@ -46,15 +46,15 @@ def settle(
     vectors: NDArray[np.float32],
     events: NDArray[np.int64],
     generator: np.random.Generator,
-) -> Content:
-    """Let content say what of `vectors` [N, D] holds for unseen items, and ids the rest.
+) -> dict[str, float]:
+    """Let content say what of `vectors` [N, D] holds for unseen items, and ids the rest; figures of `fit_content`.
 
     Vectors of items with events (int64 [N]) stay what they are; those of all others are what content says.
     """
-    content = fit_content(model, features, bare, vectors, events, generator)
-    ids = np.where(events[:, None] > 0, vectors - content.told, np.float32(0.0))
+    told, figures = fit_content(model, features, bare, vectors, events, generator)
+    ids = np.where(events[:, None] > 0, vectors - told, np.float32(0.0))
     model.item_tower.start_ids(torch.from_numpy(ids))
-    return content
+    return figures
 
 
 def start_vectors(log: ByUser, items: int, dim: int) -> NDArray[np.float32]:

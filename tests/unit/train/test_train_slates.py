@@ -235,21 +235,18 @@ def test_a_newcomer_is_what_the_ranker_would_read_of_an_item_put_at_run_time() -
     assert found["tower:rank"][best] == found["tower:rank"].max() > 0
 
 
-def test_lists_of_nothing_but_newcomers_are_not_what_channels_of_events_offer() -> None:
-    table = {"cooccurrence": cooccurrence(LOG.take(slice(0, 60)).by_user(USERS), ITEMS)}
+def test_in_some_lists_all_are_newcomers() -> None:
     guises = ArrayItems(np.concatenate([VECTORS] * 3), np.zeros((3 * ITEMS, 1), np.int32))
-    known = Knowledge(table, count(SPEC, ITEMS, LOG.take(slice(0, 60))), LOG, guises, np.ones(ITEMS, bool))
+    known = Knowledge({}, count(SPEC, ITEMS, LOG.take(slice(0, 60))), LOG, guises, np.ones(ITEMS, bool))
     context, profile = np.zeros((len(LOG), 1), np.int64), np.zeros((USERS, 1), np.int32)
-    builder = SlateBuilder(SPEC, Moments(SPEC, LOG, USERS), context, profile, Draw(4, 0, newcomers=0.9))
-    rows = np.tile(np.asarray([5]), 200)
-    slates = builder.build(rows, np.ones((200, 4), np.float32), known, np.random.default_rng(0))
+    builder = SlateBuilder(SPEC, Moments(SPEC, LOG, USERS), context, profile, Draw(4, 4, newcomers=0.4))
+    rows = np.tile(np.asarray([5]), 2000)
+    slates = builder.build(rows, np.ones((2000, 4), np.float32), known, np.random.default_rng(0))
     real = slates.role != EMPTY
-    alone = ((slates.candidates >= ITEMS) | ~real).all(1)
-    history = builder.moments.history(5)
-    offers = merged(builder.evidence(history, np.ones(4, np.float32), known, ~np.isin(np.arange(ITEMS), history.rows)))
-    other = [bool((~np.isin(row[1:][row[1:] != PAD] % ITEMS, offers)).any()) for row in slates.candidates]
-    assert 0.4 < alone.mean() < 0.95
-    assert np.mean(np.asarray(other)[alone]) > np.mean(np.asarray(other)[~alone])
+    new = slates.candidates >= ITEMS
+    alone = (new | ~real).all(1)
+    assert alone.mean() == pytest.approx(0.2, abs=0.04)
+    assert new[~alone].sum() / real[~alone].sum() == pytest.approx(0.4, abs=0.03)
 
 
 def test_without_newcomers_every_candidate_is_the_item_it_was() -> None:
