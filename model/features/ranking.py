@@ -19,6 +19,7 @@ from model.features.spec import ChannelSpec, FeatureSpec
 
 Inputs: TypeAlias = dict[str, NDArray[np.float32] | NDArray[np.int64]]
 RECENT = 0.9  # weight of an event, relative to the next newer one, in what a user did recently
+TASTE_EVENTS = 200  # newest events whose vectors make a taste: it lasts longer than what the user tower reads
 NEVER = 2.0  # how a gap reads that has no beginning: longer than any
 RANK_OFFSET = 10.0  # a rank r reads as RANK_OFFSET / (RANK_OFFSET + r), 0 when the channel does not offer the item
 
@@ -278,7 +279,7 @@ def _tastes(
     spec: FeatureSpec, history: History, vectors: NDArray[np.float32], items: ItemTable
 ) -> list[NDArray[np.float32]]:
     """How near the candidates' vectors [C, D] are to the history's, and to what was valued in it: two columns."""
-    recent = history.last(spec.history_length)
+    recent = history.last(TASTE_EVENTS)
     weights = np.stack([np.ones(len(recent), np.float32), scaled_values(spec, recent.values) - np.float32(0.5)])
     directions = weights @ items.vectors(recent.rows) / max(len(recent), 1)
     return [column[:, None] for column in directions @ vectors.T]
