@@ -4,8 +4,6 @@ import argparse
 import logging
 import os
 import signal
-import socket
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from pathlib import Path
 from app.cli import Commands
 from app.logs import set_up
 from app.settings import Settings
-from app.sockets import address_of, bound_socket
+from app.sockets import announce, bound_socket
 from model.errors import StateError
 
 logger = logging.getLogger("polyrank.serve")
@@ -99,9 +97,3 @@ def _serve(settings: Settings) -> int:
     announce(sock)
     worker.run(worker.serve(settings, sock))
     return 0
-
-
-def announce(sock: socket.socket) -> None:
-    """Say where the service is."""
-    sys.stdout.write(f"Polyrank on {address_of(sock)}\n")
-    sys.stdout.flush()

@@ -1,6 +1,7 @@
 """Addresses to listen on; free of heavy imports, since the parent of the workers uses it too."""
 
 import socket
+import sys
 
 from model.errors import PolyrankError
 
@@ -31,3 +32,9 @@ def address_of(sock: socket.socket) -> str:
     """The URL of a bound socket."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def announce(sock: socket.socket) -> None:
+    """Say where the service is."""
+    sys.stdout.write(f"Polyrank on {address_of(sock)}\n")
+    sys.stdout.flush()

@@ -9,9 +9,8 @@ import time
 from pathlib import Path
 
 from app.metrics import SHARED
-from app.serve import announce
 from app.settings import Settings
-from app.sockets import REFUSED, bound_socket
+from app.sockets import REFUSED, announce, bound_socket
 
 LOOK_S = 0.1
 RESTART_S = 1.0  # pause before a worker that ended is started again
