@@ -1,7 +1,7 @@
 """What content says of an item, in closed form: a ridge regression from text, attributes and graph onto item vectors.
 
-The item tower's content part is linear in its last layer, so the best start is solved for instead of trained; how much
-each part may say is chosen by items that the fit did not see (after the hybrid cold-start models CB2CF, Barkan et al.
+The item tower's content part is linear in its last layer, so the best start is solved for instead of trained; how
+strictly is chosen by items that the fit did not see (after the hybrid cold-start models CB2CF, Barkan et al.
 2019, and DropoutNet, Volkovs et al. 2017, with a closed form in place of their training).
 """
 
@@ -18,8 +18,9 @@ from model.train.arrays import Features
 FOLDS = 4
 MOST_ITEMS = 50_000  # items with most events that a fit reads
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-SCALES = (0.1, 0.3, 1.0, 3.0)  # of one part's columns, against the others'
-ROUNDS = 2
+SLACK = (
+    0.03  # of what there is to explain: the weakest fit so near the best keeps what few items have in common (sequels)
+)
 TRUST = 10.0  # events at which an item's vector counts half
 PARTS = ("text", "attributes", "graph", "cross")
 
@@ -34,7 +35,7 @@ class _Fold:
 
 
 class _Ridge:
-    """Weighted ridge regressions over column scales, from Gram matrices made once a fold."""
+    """Weighted ridge regressions of several strengths, from Gram matrices made once a fold."""
 
     def __init__(self, folds: list[_Fold]) -> None:
         self.folds = folds
@@ -42,36 +43,26 @@ class _Ridge:
         self.sides = [(one.read * one.weight[:, None]).T @ one.truth for one in folds]
         self.gram, self.side = np.sum(self.grams, axis=0), np.sum(self.sides, axis=0)
 
-    def unexplained(self, scale: NDArray[np.float64], strength: float) -> float:
+    def unexplained(self, strength: float) -> float:
         """Weighted squared error on items that the fit did not see, as a share of what there is to explain."""
         wrong = total = 0.0
-        for number, fold in enumerate(self.folds):
-            said = fold.read @ self.without(number, scale, strength)
+        for fold, gram, side in zip(self.folds, self.grams, self.sides, strict=True):
+            said = fold.read @ solved(self.gram - gram, self.side - side, strength)
             wrong += float((((said - fold.truth) ** 2).sum(1) * fold.weight).sum())
             total += float(((fold.truth**2).sum(1) * fold.weight).sum())
         return wrong / max(total, 1e-12)
 
-    def tells(self, place: slice) -> bool:
-        """Whether a part's columns hold anything."""
-        return bool(np.diag(self.gram)[place].any())
-
-    def without(self, fold: int, scale: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
-        """Coefficients [P, D] of a fit on all items but those of a fold."""
-        return solved(self.gram - self.grams[fold], self.side - self.sides[fold], scale, strength)
-
-    def coefficients(self, scale: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+    def coefficients(self, strength: float) -> NDArray[np.float64]:
         """Coefficients [P, D] of a fit on all items."""
-        return solved(self.gram, self.side, scale, strength)
+        return solved(self.gram, self.side, strength)
 
 
-def solved(
-    gram: NDArray[np.float64], side: NDArray[np.float64], scale: NDArray[np.float64], strength: float
-) -> NDArray[np.float64]:
-    """Ridge coefficients of the unscaled columns, when a column scaled by `scale` costs `strength` times its square."""
-    inner = gram * scale[:, None] * scale
+def solved(gram: NDArray[np.float64], side: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+    """Ridge coefficients [P, D], of columns that all cost the same."""
+    inner = gram.copy()
     inner[np.diag_indices(len(inner))] += strength
-    found: NDArray[np.float64] = scipy.linalg.solve(inner, side * scale[:, None], assume_a="pos")
-    return found * scale[:, None]
+    found: NDArray[np.float64] = scipy.linalg.solve(inner, side, assume_a="pos")
+    return found
 
 
 def fit_content(
@@ -85,7 +76,7 @@ def fit_content(
     """Set the item tower's content part to what explains `vectors` [N, D] best; events int64 [N] an item has.
 
     Items are read as they are and as `bare` has them, as if they were put at run time. Returns what content then says
-    of every item [N, D], and what it explains of unseen items (1: all) with the chosen scales and strength.
+    of every item [N, D], what it explains of unseen items (1: all), and the strength chosen on them.
     """
     rows = np.argsort(-events, kind="stable")[:MOST_ITEMS]
     rows = rows[events[rows] > 0]
@@ -103,34 +94,11 @@ def fit_content(
         for one in range(FOLDS)
     ]
     ridge = _Ridge(folds)
-    scales, strength, error = _chosen(ridge, places)
-    columns = _by_column(scales, places)
-    found = ridge.coefficients(columns, strength)
+    errors = {strength: ridge.unexplained(strength) for strength in STRENGTHS}
+    strength = min(one for one, error in errors.items() if error <= min(errors.values()) + SLACK)
+    found = ridge.coefficients(strength)
     _write(model, found, places)
-    told = (blocks @ found).astype(np.float32)
-    return told, {"explained": 1 - error, "strength": strength} | {f"scale:{name}": one for name, one in scales.items()}
-
-
-def _chosen(ridge: _Ridge, places: dict[str, slice]) -> tuple[dict[str, float], float, float]:
-    """Scale of each part, and strength, by coordinate descent on unseen items; and the error reached."""
-    told = [name for name in PARTS if ridge.tells(places[name])]
-    scales, strength, best = dict.fromkeys(PARTS, 1.0), STRENGTHS[len(STRENGTHS) // 2], np.inf
-    for number in range(ROUNDS):
-        for other in STRENGTHS:
-            best, strength = min((best, strength), (ridge.unexplained(_by_column(scales, places), other), other))
-        for name, value in ((name, value) for name in told for value in SCALES if number == 0 or value != scales[name]):
-            error = ridge.unexplained(_by_column(scales | {name: value}, places), strength)
-            if error < best:
-                best, scales = error, scales | {name: value}
-    return scales, strength, best
-
-
-def _by_column(scales: dict[str, float], places: dict[str, slice]) -> NDArray[np.float64]:
-    """The scale of each column, float64 [P]; the constant's is 1."""
-    found = np.ones(1 + max(place.stop for place in places.values()))
-    for name, place in places.items():
-        found[place] = scales[name]
-    return found
+    return (blocks @ found).astype(np.float32), {"explained": 1 - errors[strength], "strength": strength}
 
 
 @torch.no_grad()

@@ -1,7 +1,5 @@
 """Where the item tower starts: ids, content and graph from closed forms that know what they should."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,7 @@ from model.features.spec import AttributeSpec
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
 from model.train.batches import item_vectors
-from model.train.content import PARTS, fit_content
+from model.train.content import fit_content
 from model.train.guises import in_guises, inserted, nameless_items, newcomers, renamed
 from model.train.start import start, start_graph, start_vectors
 from tests.learners import ITEMS, SPEC, USERS, WALK, features, net
@@ -76,14 +74,6 @@ def test_combinations_of_attributes_are_heard() -> None:
     has = [(items.attributes == colour).any(1) for colour in (1, 2)]
     pair = (has[0] != has[1]).astype(np.float32)[:, None] * np.ones((1, 8), np.float32)
     assert fitted(pair - pair.mean(), items)[2]["explained"] > 0.4
-
-
-def test_parts_without_anything_to_say_keep_their_scale() -> None:
-    items = many()
-    silent = replace(items, text=np.zeros_like(items.text))
-    figures = fitted(RNG.normal(size=(MANY, 8)).astype(np.float32), silent)[2]
-    assert {f"scale:{name}" for name in PARTS} < set(figures)
-    assert figures["scale:text"] == figures["scale:graph"] == 1.0
 
 
 def test_items_that_share_facts_start_near_each_other() -> None:
