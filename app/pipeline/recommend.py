@@ -112,9 +112,7 @@ class Recommender:
         """The engine's list, or the cheap one when it fails or is late."""
         loop = asyncio.get_running_loop()
         try:
-            await asyncio.sleep(
-                0
-            )  # whatever else is ready goes first: what others send and what the state has answered
+            await asyncio.sleep(0)  # what else is ready goes first: what others send and what the state has answered
             async with asyncio.timeout_at(deadline):
                 await self._turn.acquire()
                 if not self._at_once(request, inf if deadline is None else deadline - loop.time()):

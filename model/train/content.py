@@ -18,9 +18,7 @@ from model.train.arrays import Features
 FOLDS = 4
 MOST_ITEMS = 50_000  # items with most events that a fit reads
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-SLACK = (
-    0.03  # of what there is to explain: the weakest fit so near the best keeps what few items have in common (sequels)
-)
+SLACK = 0.03  # of what there is to explain: a fit that weak, yet so near the best, keeps what few items share (sequels)
 TRUST = 10.0  # events at which an item's vector counts half
 PARTS = ("text", "attributes", "graph", "cross")
 
@@ -65,18 +63,19 @@ def solved(gram: NDArray[np.float64], side: NDArray[np.float64], strength: float
     return found
 
 
-def fit_content(
+def settle(
     model: MultiTaskModel,
     features: Features,
     bare: Features,
     vectors: NDArray[np.float32],
     events: NDArray[np.int64],
     generator: np.random.Generator,
-) -> tuple[NDArray[np.float32], dict[str, float]]:
-    """Set the item tower's content part to what explains `vectors` [N, D] best; events int64 [N] an item has.
+) -> dict[str, float]:
+    """Let content say what of `vectors` [N, D] holds for unseen items, and ids the rest; events int64 [N] an item has.
 
-    Items are read as they are and as `bare` has them, as if they were put at run time. Returns what content then says
-    of every item [N, D], what it explains of unseen items (1: all), and the strength chosen on them.
+    Items are read as they are and as `bare` has them, as if they were put at run time. Vectors of items with events
+    stay what they are; those of all others are what content says. Returns what it explains of unseen items (1: all),
+    and the strength chosen on them.
     """
     rows = np.argsort(-events, kind="stable")[:MOST_ITEMS]
     rows = rows[events[rows] > 0]
@@ -98,7 +97,9 @@ def fit_content(
     strength = min(one for one, error in errors.items() if error <= min(errors.values()) + SLACK)
     found = ridge.coefficients(strength)
     _write(model, found, places)
-    return (blocks @ found).astype(np.float32), {"explained": 1 - errors[strength], "strength": strength}
+    ids = np.where(events[:, None] > 0, vectors - blocks @ found, 0.0)
+    model.item_tower.start_ids(torch.from_numpy(ids.astype(np.float32)))
+    return {"explained": 1 - errors[strength], "strength": strength}
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from model.nn.settings import NetSettings
 from model.train.arrays import Features, known_ids, make_features
 from model.train.batches import item_vectors, user_vectors
 from model.train.calibrate import calibrated
+from model.train.content import settle
 from model.train.counting import count
 from model.train.distill import Taught
 from model.train.guises import nameless_items, newcomers
@@ -32,7 +33,7 @@ from model.train.record import Record
 from model.train.search import Search
 from model.train.side import side_losses
 from model.train.slates import JUDGED, POSITIVE, Draw, Knowledge, SlateBuilder, Slates, firsts, moment_groups
-from model.train.start import settle, start
+from model.train.start import start
 from model.train.tables import TableMaker
 from model.train.teach import teach
 from model.train.tower import TowerData, Watched, fit_towers

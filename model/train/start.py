@@ -1,7 +1,7 @@
 """Where the item tower starts: from what closed forms know, so that gradient steps refine it instead of finding it.
 
 Ids start from a factorisation of who touched what; content from a ridge regression onto that
-(`fit_content`), so that an item without events begins where its like are; entities of the graph from a factorisation of
+(`settle`), so that an item without events begins where its like are; entities of the graph from a factorisation of
 what items share.
 """
 
@@ -16,7 +16,7 @@ from model.nn.graph import GraphEncoder
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
 from model.train.channels import interaction_matrix
-from model.train.content import fit_content
+from model.train.content import settle
 from model.train.shared import graph_pairs, telling_matrix
 
 PRIOR_EVENTS = 5.0  # pseudo-events that keep rare items' vectors short
@@ -31,30 +31,12 @@ def start(
     graph: KnowledgeGraph | None,
     generator: np.random.Generator,
 ) -> None:
-    """Start the item tower (and the graph's entities) from the events of `log`; `bare` as of `fit_content`."""
+    """Start the item tower (and the graph's entities) from the events of `log`; `bare` as of `settle`."""
     if graph is not None:
         start_graph(model.graph_encoder, graph)
     vectors = start_vectors(log, len(features), model.spec.dim)
     if len(vectors):
         settle(model, features, bare, vectors, np.bincount(log.log.item, minlength=len(features)), generator)
-
-
-def settle(
-    model: MultiTaskModel,
-    features: Features,
-    bare: Features,
-    vectors: NDArray[np.float32],
-    events: NDArray[np.int64],
-    generator: np.random.Generator,
-) -> dict[str, float]:
-    """Let content say what of `vectors` [N, D] holds for unseen items, and ids the rest; figures of `fit_content`.
-
-    Vectors of items with events (int64 [N]) stay what they are; those of all others are what content says.
-    """
-    told, figures = fit_content(model, features, bare, vectors, events, generator)
-    ids = np.where(events[:, None] > 0, vectors - told, np.float32(0.0))
-    model.item_tower.start_ids(torch.from_numpy(ids))
-    return figures
 
 
 def start_vectors(log: ByUser, items: int, dim: int) -> NDArray[np.float32]:
