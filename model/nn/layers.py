@@ -76,15 +76,55 @@ class Normaliser(nn.Module):
     mean: Tensor
     inverse: Tensor
 
-    def set(self, mean: Tensor, std: Tensor) -> None:
-        """Take mean and standard deviation [width]; a constant column then reads as 0 wherever it keeps its value."""
-        self.mean.copy_(mean)
-        self.inverse.copy_(1.0 / torch.where(std > 1e-6, std, torch.ones_like(std)))
+    def measure(self, features: Tensor) -> None:
+        """Take mean and deviation of rows [n, width]; a constant column then reads as 0 wherever it keeps its value."""
+        self.mean.copy_(features.mean(0))
+        self.inverse.copy_(1.0 / _spread(features))
 
     def forward(self, features: Tensor, behind: int = 0) -> Tensor:
         """Features [..., width] → the same shape, about variance 1; `behind`: axes that stand after the width."""
         mean, inverse = (one.reshape(-1, *(1,) * behind) for one in (self.mean, self.inverse))
         return ((features - mean) * inverse).clamp(-FEATURE_CLIP, FEATURE_CLIP)
+
+
+class PiecewiseLinear(nn.Module):
+    """Each feature as how far it has come through each of BINS ranges that hold equally many of the rows measured.
+
+    What depends on a feature beyond a line (the time since something, say) is linear in these (Gorishniy et al. 2022,
+    On Embeddings for Numerical Features).
+    """
+
+    BINS = 8
+    NARROWEST = 0.01  # of a deviation: a range that holds one value alone is a step, but no cliff
+    ROWS = 20_000  # that quantiles are taken of, spread over all
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width * self.BINS
+        self.register_buffer("start", torch.zeros(width, self.BINS))
+        self.register_buffer("inverse", torch.ones(width, self.BINS))
+
+    start: Tensor
+    inverse: Tensor
+
+    def measure(self, features: Tensor) -> None:
+        """Take the ranges from rows [n, width]; there must be one."""
+        some = features[:: len(features) // self.ROWS + 1]
+        edges = torch.quantile(some, torch.linspace(0, 1, self.BINS + 1), dim=0).T
+        self.start.copy_(edges[:, :-1])
+        narrowest = (self.NARROWEST * _spread(features)).unsqueeze(1)
+        self.inverse.copy_(1.0 / (edges[:, 1:] - edges[:, :-1]).maximum(narrowest))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [..., width] → [..., width · BINS], each from -1 (before its range) to 1 (beyond it)."""
+        told = ((features.unsqueeze(-1) - self.start) * self.inverse).clamp(0, 1) * 2 - 1
+        return told.flatten(-2)
+
+
+def _spread(features: Tensor) -> Tensor:
+    """Standard deviation of each column of rows [n, width], 1 where it is constant; [width]."""
+    std = features.std(0, correction=0)
+    return torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
 def inner_softmax(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from model.features.spec import FeatureSpec
 from model.nn.experts import make_experts
 from model.nn.first import FirstLayer
 from model.nn.heads import Heads, TaskValues, with_chains
-from model.nn.layers import OWN, EventEmbedding, MomentEmbedding, Normaliser, inner_softmax
+from model.nn.layers import OWN, EventEmbedding, MomentEmbedding, Normaliser, PiecewiseLinear, inner_softmax
 from model.nn.settings import NetSettings
 
 Events = tuple[Tensor, Tensor, Tensor, Tensor]  # vectors, types, values, gaps
@@ -66,11 +66,14 @@ class Ranker(nn.Module):
         super().__init__()
         names = [task.name for task in spec.tasks]
         user, features = len(user_feature_names(spec)), len(candidate_feature_names(spec))
-        self.user_norm, self.candidate_norm = Normaliser(user), Normaliser(features)
+        self.user_norm, self.user_ranges, self.candidate_norm = (
+            Normaliser(user), PiecewiseLinear(user), Normaliser(features),
+        )  # fmt: skip
         self.muted = torch.tensor([is_muted(name, settings) for name in candidate_feature_names(spec)])
         self.moment = MomentEmbedding(spec, settings.context)
         wide = settings.ranker_width
-        self.state = nn.Sequential(nn.Linear(2 * spec.dim + user, wide), nn.GELU(), nn.Dropout(settings.dropout))
+        known = 2 * spec.dim + user + self.user_ranges.width
+        self.state = nn.Sequential(nn.Linear(known, wide), nn.GELU(), nn.Dropout(settings.dropout))
         self.query = nn.Linear(wide, spec.dim)
         self.attention = TargetAttention(spec, settings)
         self.experts = make_experts(names, settings)
@@ -82,11 +85,12 @@ class Ranker(nn.Module):
         self.chains = spec.chains()
         self.sequence = float(settings.sequence)
 
-    def set_normalisation(self, user: tuple[Tensor, Tensor], candidate: tuple[Tensor, Tensor]) -> None:
-        """Take (mean, std) of user_features [Fu] and of candidate_features [F], measured on training examples."""
-        self.user_norm.set(*user)
-        mean, std = candidate
-        self.candidate_norm.set(mean, std.masked_fill(self.muted, torch.inf))
+    def measure(self, user: Tensor, candidate: Tensor) -> None:
+        """Take the scales of user_features [n, Fu] and of candidate_features [m, F] from training examples."""
+        self.user_norm.measure(user)
+        self.user_ranges.measure(user)
+        self.candidate_norm.measure(candidate)
+        self.candidate_norm.inverse[self.muted] = 0.0
 
     def shared(self) -> Shared:
         """What more than one task reads: all but what is kept by a task's key.
@@ -141,8 +145,8 @@ class Ranker(nn.Module):
 
     def _user(self, vector: Tensor, profile: Tensor, context: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """What is computed once a request: the user's part [B, U] and the vector [B, D] that crosses candidates."""
-        known = torch.cat([vector, self.moment(profile, context), self.user_norm(features)], dim=-1)
-        state = self.state(known)
+        told = (self.user_norm(features), self.user_ranges(features))
+        state = self.state(torch.cat([vector, self.moment(profile, context), *told], dim=-1))
         return torch.cat([vector, state], dim=-1), vector + self.query(state)
 
     def _normalised(self, features: Tensor) -> Tensor:

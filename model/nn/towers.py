@@ -11,9 +11,9 @@ from model.nn.settings import NetSettings
 class ItemTower(nn.Module):
     """Item vector = id + what its content says: text, attributes and graph, each by itself and all together.
 
-    Every part may be absent (id 0, zero vectors, padding) and then adds nothing, so an item known by its text alone has
-    a vector of the same space; one of which nothing is known is the `prior`. Id dropout is the trainer's: it passes
-    item_id 0.
+    Every part may be absent (id 0, zero vectors, padding). Attributes and graph leave little for text to say, so an
+    item known by its text alone is read by coefficients of its own; one of which nothing is known is the `prior_alone`.
+    Id dropout is the trainer's: it passes item_id 0.
     """
 
     def __init__(self, spec: FeatureSpec, items: int, settings: NetSettings) -> None:
@@ -26,9 +26,13 @@ class ItemTower(nn.Module):
         self.read_graph = nn.Linear(spec.graph_dim, dim, bias=False)
         self.cross = ContentCross(spec, settings.item_width)
         self.read_cross = nn.Linear(settings.item_width, dim, bias=False)
+        self.prior_alone = nn.Parameter(torch.zeros(dim))
+        self.read_text_alone = nn.Linear(spec.text_dim, dim, bias=False)
+        self.read_cross_alone = nn.Linear(settings.item_width, dim, bias=False)
         self.switches = tuple(float(on) for on in (settings.text, settings.attributes, settings.graph))
         nn.init.normal_(self.id.weight, std=dim**-0.5)
-        nn.init.normal_(self.read_cross.weight, std=0.01)  # a correction to what stands beside it
+        for correction in (self.read_cross, self.read_cross_alone):
+            nn.init.normal_(correction.weight, std=0.01)  # to what stands beside it
         self.start_ids(torch.empty(0, dim))
 
     def solved(self) -> list[nn.Parameter]:
@@ -49,10 +53,16 @@ class ItemTower(nn.Module):
     def content(self, text: Tensor, attributes: Tensor, graph: Tensor) -> Tensor:
         """The vector's part that needs no interactions; shapes as in `forward`."""
         by_text, by_attributes, by_graph = self.switches
+        crossed = self.crossed(text, attributes, graph)
         read = self.read_text(text) * by_text + self.read_attributes(attributes) * by_attributes
-        read = read + self.read_graph(graph) * by_graph + self.prior
-        said: Tensor = read + self.read_cross(self.crossed(text, attributes, graph))
-        return said
+        read = read + self.read_graph(graph) * by_graph + self.prior + self.read_cross(crossed)
+        alone = self.read_text_alone(text) * by_text + self.prior_alone + self.read_cross_alone(crossed)
+        return torch.where(self.described(attributes, graph).unsqueeze(-1), read, alone)
+
+    def described(self, attributes: Tensor, graph: Tensor) -> Tensor:
+        """Which items are known by more than their text, bool [...]; shapes as in `forward`."""
+        _, by_attributes, by_graph = self.switches
+        return (attributes * int(by_attributes) > 0).any(-1) | (graph * by_graph != 0).any(-1)
 
     def crossed(self, text: Tensor, attributes: Tensor, graph: Tensor) -> Tensor:
         """What the parts say together, [..., item_width]; shapes as in `forward`."""

@@ -1,58 +1,75 @@
 """What content says of an item, in closed form: a ridge regression from text, attributes and graph onto item vectors.
 
-The item tower's content part is linear in its last layer, so the best start is solved for instead of trained; how
-strictly is chosen by items that the fit did not see (after the hybrid cold-start models CB2CF, Barkan et al.
-2019, and DropoutNet, Volkovs et al. 2017, with a closed form in place of their training).
+The item tower's content part is linear in its last layer, so it is solved for instead of trained: once for items with
+attributes or graph, once for those known by their text alone. How strictly is chosen by items that the fit did not see
+(after the hybrid cold-start models CB2CF, Barkan et al. 2019, and DropoutNet, Volkovs et al. 2017, with a closed form
+in place of their training).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
 import torch
 from numpy.typing import NDArray
 
+from model.nn.graph import NONE
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
 
 FOLDS = 4
 MOST_ITEMS = 50_000  # items with most events that a fit reads
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-SLACK = 0.03  # of what there is to explain: a fit that weak, yet so near the best, keeps what few items share (sequels)
 TRUST = 10.0  # events at which an item's vector counts half
-PARTS = ("text", "attributes", "graph", "cross")
+ALONE_SLACK = 0.03  # of what there is to explain: a fit that weak, yet so near the best, keeps what few texts share
 
 
 @dataclass(frozen=True, slots=True)
-class _Fold:
-    """Held items: what was read of them [n, P], their vectors [n, D], weights [n]."""
+class _Told:
+    """Items as content's last layer reads them: columns float64 [N, P], weights float64 [N] (0: not to learn from)."""
 
-    read: NDArray[np.float64]
-    truth: NDArray[np.float64]
+    columns: NDArray[np.float64]
     weight: NDArray[np.float64]
 
 
 class _Ridge:
-    """Weighted ridge regressions of several strengths, from Gram matrices made once a fold."""
+    """Weighted ridge regressions of several strengths onto vectors [N, D], from Gram matrices made once a fold [N]."""
 
-    def __init__(self, folds: list[_Fold]) -> None:
-        self.folds = folds
-        self.grams = [(one.read * one.weight[:, None]).T @ one.read for one in folds]
-        self.sides = [(one.read * one.weight[:, None]).T @ one.truth for one in folds]
+    def __init__(self, told: Sequence[_Told], vectors: NDArray[np.float64], fold: NDArray[np.int64]) -> None:
+        self.told, self.vectors, self.fold = told, vectors, fold
+        made = [self._matrices(one) for one in range(FOLDS)]
+        self.grams, self.sides = [gram for gram, _ in made], [side for _, side in made]
         self.gram, self.side = np.sum(self.grams, axis=0), np.sum(self.sides, axis=0)
+
+    def _held(self, fold: int) -> list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
+        """Columns, vectors and weights of a fold's items, of every reading."""
+        found = []
+        for one in self.told:
+            rows = np.flatnonzero((self.fold == fold) & (one.weight > 0))
+            found.append((one.columns[rows], self.vectors[rows], one.weight[rows]))
+        return found
+
+    def _matrices(self, fold: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        columns, truth, weight = (np.concatenate(parts) for parts in zip(*self._held(fold), strict=True))
+        heavy = (columns * weight[:, None]).T
+        return heavy @ columns, heavy @ truth
 
     def unexplained(self, strength: float) -> float:
         """Weighted squared error on items that the fit did not see, as a share of what there is to explain."""
         wrong = total = 0.0
-        for fold, gram, side in zip(self.folds, self.grams, self.sides, strict=True):
-            said = fold.read @ solved(self.gram - gram, self.side - side, strength)
-            wrong += float((((said - fold.truth) ** 2).sum(1) * fold.weight).sum())
-            total += float(((fold.truth**2).sum(1) * fold.weight).sum())
+        for fold in range(FOLDS):
+            found = solved(self.gram - self.grams[fold], self.side - self.sides[fold], strength)
+            for columns, truth, weight in self._held(fold):
+                wrong += float((((columns @ found - truth) ** 2).sum(1) * weight).sum())
+                total += float(((truth**2).sum(1) * weight).sum())
         return wrong / max(total, 1e-12)
 
-    def coefficients(self, strength: float) -> NDArray[np.float64]:
-        """Coefficients [P, D] of a fit on all items."""
-        return solved(self.gram, self.side, strength)
+    def best(self, slack: float) -> tuple[NDArray[np.float64], dict[str, float]]:
+        """Coefficients [P, D] of all items, by the weakest strength within `slack` of the best, and figures."""
+        errors = {strength: self.unexplained(strength) for strength in STRENGTHS}
+        strength = min(one for one, error in errors.items() if error <= min(errors.values()) + slack)
+        return solved(self.gram, self.side, strength), {"explained": 1 - errors[strength], "strength": strength}
 
 
 def solved(gram: NDArray[np.float64], side: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
@@ -73,38 +90,42 @@ def settle(
 ) -> dict[str, float]:
     """Let content say what of `vectors` [N, D] holds for unseen items, and ids the rest; events int64 [N] an item has.
 
-    Items are read as they are and as `bare` has them, as if they were put at run time. Vectors of items with events
-    stay what they are; those of all others are what content says. Returns what it explains of unseen items (1: all),
-    and the strength chosen on them.
+    Items are read as they are, as `bare` has them (as if they were put at run time), and by their text alone. Vectors
+    of items with events stay what they are; those of all others are what content says. Returns, of described items and
+    of those known by text `alone`, what it explains of unseen ones (1: all) and the strength chosen on them.
     """
     rows = np.argsort(-events, kind="stable")[:MOST_ITEMS]
-    rows = rows[events[rows] > 0]
-    blocks, places = _read(model, features)
-    plain, _ = _read(model, bare)
-    fold = generator.permutation(len(rows)) % FOLDS
-    weight = events[rows] / (events[rows] + TRUST)
-    both = [(blocks, weight), (plain, weight / 2)]
-    folds = [
-        _Fold(
-            np.concatenate([read[rows[fold == one]] for read, _ in both]),
-            np.tile(vectors[rows[fold == one]].astype(np.float64), (2, 1)),
-            np.concatenate([trust[fold == one] for _, trust in both]),
-        )
-        for one in range(FOLDS)
-    ]
-    ridge = _Ridge(folds)
-    errors = {strength: ridge.unexplained(strength) for strength in STRENGTHS}
-    strength = min(one for one, error in errors.items() if error <= min(errors.values()) + SLACK)
-    found = ridge.coefficients(strength)
-    _write(model, found, places)
-    ids = np.where(events[:, None] > 0, vectors - blocks @ found, 0.0)
+    weight = np.zeros(len(features))
+    weight[rows] = events[rows] / (events[rows] + TRUST)
+    fold = generator.permutation(len(features)) % FOLDS
+    truth = vectors.astype(np.float64)
+    read, plain, text = (_read(model, one) for one in (features, bare, by_text_alone(features)))
+    of_described = [_Told(columns, weight * described * by) for (columns, described), by in ((read, 1.0), (plain, 0.5))]
+    described, figures = _Ridge(of_described, truth, fold).best(0.0)
+    alone, of_alone = _Ridge([_Told(text[0], weight)], truth, fold).best(ALONE_SLACK)
+    _write(model, described, alone)
+    said = np.where(read[1][:, None], read[0] @ described, read[0] @ alone)
+    ids = np.where(events[:, None] > 0, truth - said, 0.0)
     model.item_tower.start_ids(torch.from_numpy(ids.astype(np.float32)))
-    return {"explained": 1 - errors[strength], "strength": strength}
+    return figures | {f"alone:{name}": figure for name, figure in of_alone.items()}
+
+
+def by_text_alone(features: Features) -> Features:
+    """All items as if nothing but their text were known."""
+    return replace(features, entity=np.full_like(features.entity, NONE), attributes=np.zeros_like(features.attributes))
+
+
+def _parts(model: MultiTaskModel) -> tuple[slice, slice, slice, slice]:
+    """Which columns content's last layer reads of text, attributes, graph and their cross; a constant is last."""
+    tower, spec = model.item_tower, model.spec
+    ends = np.cumsum([spec.text_dim, spec.attribute_vocabulary - 1, spec.graph_dim, tower.cross.width])
+    text, attributes, graph, cross = (slice(int(start), int(end)) for start, end in zip([0, *ends], ends, strict=False))
+    return text, attributes, graph, cross
 
 
 @torch.no_grad()
-def _read(model: MultiTaskModel, features: Features) -> tuple[NDArray[np.float64], dict[str, slice]]:
-    """What content's last layer reads of every item, float64 [N, P], and each part's columns; a constant is last."""
+def _read(model: MultiTaskModel, features: Features) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """What content's last layer reads of every item, float64 [N, P]; which are known by more than text, bool [N]."""
     model.eval()
     items, tower = features.items(), model.item_tower
     graph = model.graph_encoder(items.entity)
@@ -114,19 +135,19 @@ def _read(model: MultiTaskModel, features: Features) -> tuple[NDArray[np.float64
     bag = bag[:, 1:] / bag[:, 1:].sum(1, keepdim=True).clamp(min=1)
     crossed = tower.crossed(items.text, items.attributes, graph) * tower.cross.width**-0.5
     blocks = (items.text * by_text, bag * by_attributes, graph * by_graph, crossed, torch.ones(len(features), 1))
-    ends = np.cumsum([block.shape[1] for block in blocks])
-    places = {
-        name: slice(int(end) - block.shape[1], int(end)) for name, block, end in zip(PARTS, blocks, ends, strict=False)
-    }
-    return torch.cat(blocks, dim=1).double().numpy(), places
+    return torch.cat(blocks, dim=1).double().numpy(), tower.described(items.attributes, graph).numpy()
 
 
 @torch.no_grad()
-def _write(model: MultiTaskModel, found: NDArray[np.float64], places: dict[str, slice]) -> None:
-    """Coefficients [P, D] into the item tower."""
-    tower, by = model.item_tower, {name: torch.from_numpy(found[place]).float() for name, place in places.items()}
-    tower.read_text.weight.copy_(by["text"].T)
-    tower.read_attributes.table.weight[1:] = by["attributes"]
-    tower.read_graph.weight.copy_(by["graph"].T)
-    tower.read_cross.weight.copy_(by["cross"].T * tower.cross.width**-0.5)
-    tower.prior.copy_(torch.from_numpy(found[-1]).float())
+def _write(model: MultiTaskModel, described: NDArray[np.float64], alone: NDArray[np.float64]) -> None:
+    """Coefficients [P, D] of described items and of those known by text alone into the item tower."""
+    tower, (text, attributes, graph, cross) = model.item_tower, _parts(model)
+    told, told_alone = (torch.from_numpy(one).float() for one in (described, alone))
+    tower.read_text.weight.copy_(told[text].T)
+    tower.read_attributes.table.weight[1:] = told[attributes]
+    tower.read_graph.weight.copy_(told[graph].T)
+    tower.read_cross.weight.copy_(told[cross].T * tower.cross.width**-0.5)
+    tower.prior.copy_(told[-1])
+    tower.read_text_alone.weight.copy_(told_alone[text].T)
+    tower.read_cross_alone.weight.copy_(told_alone[cross].T * tower.cross.width**-0.5)
+    tower.prior_alone.copy_(told_alone[-1])

@@ -19,20 +19,20 @@ from model.nn.graph import sampled_neighbours
 from model.nn.model import MultiTaskModel
 from model.nn.settings import NetSettings
 from model.train.arrays import Features, known_ids, make_features
-from model.train.batches import item_vectors, user_vectors
+from model.train.batches import item_vectors
 from model.train.calibrate import calibrated
 from model.train.content import settle
 from model.train.counting import count
 from model.train.distill import Taught
 from model.train.guises import nameless_items, newcomers
-from model.train.lessons import Asked, asked_rows, labelled, shifted, silenced
+from model.train.lessons import Asked, Lessons, asked_rows
 from model.train.moments import Moments
 from model.train.plan import Plan, make_plan
 from model.train.rank import Objective, fit_ranker, flattened, readings
 from model.train.record import Record
 from model.train.search import Search
 from model.train.side import side_losses
-from model.train.slates import JUDGED, POSITIVE, Draw, Knowledge, SlateBuilder, Slates, firsts, moment_groups
+from model.train.slates import JUDGED, POSITIVE, Slates
 from model.train.start import start
 from model.train.tables import TableMaker
 from model.train.teach import teach
@@ -97,7 +97,6 @@ class Learner:
         self.model = make_model(self.spec, dataset, settings, self.generator)
         self.side = side_losses(recipe, dataset)
         self.objective = Objective(self.spec, recipe.pair_tasks)
-        self.told = Asked(self.moments, self.context, self.plan.base, self.plan.taught, self.plan.valid)
         self.twins: Twins | None = None
         self.asked = asked_rows(self.spec, dataset, self.plan)
 
@@ -156,20 +155,31 @@ class Learner:
 
     def fit_ranker(self) -> None:
         """Stage 2 on the events that the base does not hold, and on all that users judged themselves."""
-        items = self.guises()
-        parts = [*self.taught_slates(items), *self.judged_slates(items)]
-        self.validating = [part for part in self.valid_slates(items) if len(part)]
+        lessons = self.lessons()
+        parts, vectors = lessons.taught(), lessons.items.vector
+        self.validating = lessons.valid(self.valid)
         self.record.stage("slates")
         if self.settings.weighting == "search":
-            self.search(parts, items.vector)
-        args = (self.objective, parts, self.validating, items.vector, self.settings)
+            self.search(parts, vectors)
+        args = (self.objective, parts, self.validating, vectors, self.settings)
         fit_ranker(self.model, *args, self.generator, self.record.epoch, self.taught(parts))
-        given = [readings(self.model, part, items.vector) for part in self.validating]
+        given = [readings(self.model, part, vectors) for part in self.validating]
         self.judgements = flattened(self.objective, self.validating, given)
         self.record.stage("ranker")
         if self.settings.twins:
             self.twins = fit_twins(self.model, *args, self.record.epoch)
             self.record.stage("twins")
+
+    def lessons(self) -> Lessons:
+        """What makes the ranker's slates, of what towers and channels say now."""
+        every = (self.features, self.bare, nameless_items(self.features))
+        vectors = [item_vectors(self.model, features) for features in every]
+        items = ArrayItems(np.concatenate(vectors), np.concatenate([features.attributes for features in every]))
+        events = Asked(self.moments, self.context, *self.plan.parts)
+        return Lessons(
+            self.spec, self.settings, self.plan, events, self.asked, self.objective, self.maker, self.model,
+            self.features, items, self.recipe.serving.candidates, self.generator,
+        )  # fmt: skip
 
     def search(self, parts: Sequence[Slates], vectors: NDArray[np.float32]) -> None:
         """Weights of the tasks (and settings of the ranker) by trials; from here on they are fixed."""
@@ -185,103 +195,6 @@ class Learner:
         found = teach(self.recipe, self.dataset, self.objective, parts, self.model.settings, self.generator)
         self.record.stage("teacher")
         return found
-
-    @property
-    def random_candidates(self) -> int:
-        """Random items a slate needs: as many as the task with most sampled negatives asks for."""
-        return max(task.negatives for task in self.recipe.pair_tasks)
-
-    def guises(self) -> ArrayItems:
-        """Every item as it is; as it would be if it were put at run time; as it would be without its id (3 N rows)."""
-        every = (self.features, self.bare, nameless_items(self.features))
-        vectors = [item_vectors(self.model, features) for features in every]
-        return ArrayItems(np.concatenate(vectors), np.concatenate([features.attributes for features in every]))
-
-    def taught_slates(self, items: ArrayItems) -> list[Slates]:
-        """Lists around (a sample of) the taught rows; each fold's tables have not seen them."""
-        if not self.objective.lists:
-            return []
-        draw = Draw(self.settings.slate, self.random_candidates, newcomers=self.settings.item_dropout)
-        rows, parts = self.sample(self.plan.taught), []
-        costly = self.maker.costly(self.spec, self.grouped(self.plan.base))
-        for fold in range(self.plan.folds):
-            mine = rows[self.plan.fold[rows] == fold]
-            tables = self.tables(self.plan.known(fold), costly)
-            parts.append(self.slates(mine, draw, tables, self.plan.base, items, f"slates {fold + 1}"))
-        return [Slates.concatenate(part for part in parts if len(part))]
-
-    def judged_slates(self, items: ArrayItems) -> list[Slates]:
-        """Rows that are no lists: what users judged, before and after what the nets know.
-
-        What the nets and tables know of an early row's item is the row itself. Such items therefore stand there without
-        id and channels, and nobody learns from such rows which items come next: the tasks that order lists are silent.
-        """
-        tasks, lists = range(len(self.objective.tasks)), self.objective.lists
-        opinions = [task for task in tasks if task not in lists]
-        asked, events, base = self.asked, self.told, self.plan.base
-        found = [self.judged(asked, asked.taught, tasks, base, items)]
-        if not lists:
-            found.append(self.judged(events, events.taught, tasks, base, items))
-        if self.plan.temporal and opinions:
-            early = [self.judged(rows, rows.base, opinions, base, items, nameless=True) for rows in (asked, events)]
-            found += [silenced(part, lists) for part in early]
-        return [part for part in found if len(part)]
-
-    def valid_slates(self, items: ArrayItems) -> list[Slates]:
-        """What stops and calibrates the ranker: lists as they are served, and what users judged."""
-        tasks, train = range(len(self.objective.tasks)), self.plan.train
-        asked = self.judged(self.asked, self.asked.valid, tasks, train, items)
-        if not self.objective.lists:
-            return [self.judged(self.told, self.told.valid, tasks, train, items), asked]
-        whole = Draw(self.recipe.serving.candidates, self.random_candidates, whole=True)
-        return [self.slates(self.valid, whole, self.tables(train), train, items, "validation slates"), asked]
-
-    def sample(self, among: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """At most `ranker_examples` of some rows, in time order."""
-        rows = np.flatnonzero(among)
-        return np.sort(self.generator.permutation(rows)[: self.settings.ranker_examples])
-
-    def judged(
-        self,
-        asked: Asked,
-        among: NDArray[np.bool_],
-        tasks: Sequence[int],
-        known: NDArray[np.bool_],
-        items: ArrayItems,
-        nameless: bool = False,
-    ) -> Slates:
-        """Slates of (a sample of) the rows `among` that carry a label of some tasks; tables know the rows `known`."""
-        moments, profile, size = asked.moments, self.features.profile, len(self.features)
-        groups = moment_groups(
-            moments, asked.context, self.sample(among & labelled(moments.log, tasks)), self.settings.slate
-        )
-        users = user_vectors(self.model, moments, firsts(groups), items.vector, profile, asked.context)
-        builder = SlateBuilder(self.spec, moments, asked.context, profile, Draw(0, 0))
-        if not nameless:
-            return builder.judge(groups, users, self.knowledge(self.tables(known), known, items), "judged")
-        bare = ArrayItems(items.vector[2 * size :], items.attribute[2 * size :])
-        return shifted(builder.judge(groups, users, self.knowledge({}, known, bare), "judged early"), 2 * size)
-
-    def slates(
-        self,
-        rows: NDArray[np.int64],
-        draw: Draw,
-        tables: Mapping[str, Neighbours],
-        counted: NDArray[np.bool_],
-        items: ArrayItems,
-        label: str,
-    ) -> Slates:
-        """Lists around some rows."""
-        moments, profile = self.moments, self.features.profile
-        users = user_vectors(self.model, moments, rows, items.vector, profile, self.context)
-        builder = SlateBuilder(self.spec, moments, self.context, profile, draw)
-        return builder.build(rows, users, self.knowledge(tables, counted, items), self.generator, label)
-
-    def knowledge(self, tables: Mapping[str, Neighbours], counted: NDArray[np.bool_], items: ArrayItems) -> Knowledge:
-        """What slates may know; by user the counters stand at the end of `counted`, by time they move with the log."""
-        log, size = self.plan.log, len(self.features)
-        fixed = None if self.plan.temporal else count(self.spec, size, log.take(counted))
-        return Knowledge(tables, fixed, log, items, self.features.known)
 
     def calibrate(self) -> dict[str, Calibration]:
         """A calibration a task, from what the ranker says of the validation slates."""

@@ -1,17 +1,29 @@
 """What the ranker learns from and is validated on: lists, and rows on which a user's own judgement is known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.log import TRAIN, VALID, Dataset, Log
+from model.config import Training
+from model.data.log import TRAIN, VALID, ByUser, Dataset, Log
 from model.data.spec import context_table
+from model.features.neighbours import Neighbours
+from model.features.ranking import ArrayItems
 from model.features.spec import FeatureSpec
+from model.nn.model import MultiTaskModel
+from model.train.arrays import Features
+from model.train.batches import user_vectors
+from model.train.counting import count
 from model.train.moments import PAD, Moments
 from model.train.plan import Plan
-from model.train.slates import Slates
+from model.train.rank import Objective
+from model.train.slates import Draw, Knowledge, SlateBuilder, Slates, firsts, moment_groups
+from model.train.tables import TableMaker
+
+GAMES, COLD_SHARE = 8, 0.1  # times that items are played cold, and the share of them each time
+WANTED = 10  # most positives of a list of items played cold
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +74,167 @@ def silenced(slates: Slates, tasks: Sequence[int]) -> Slates:
 def shifted(slates: Slates, by: int) -> Slates:
     """Slates whose candidates are read `by` rows further on, where the items lie under another guise."""
     return replace(slates, candidates=np.where(slates.candidates == PAD, PAD, slates.candidates + by))
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What makes slates of a log, with the towers, tables and counters of one moment of learning.
+
+    `events` are the log's rows, `asked` rows that are none · `items` hold every item as it is, as it would be if it
+    were put at run time, and as it would be without its id (3 N rows) · `served`: candidates of a list in service.
+    """
+
+    spec: FeatureSpec
+    settings: Training
+    plan: Plan
+    events: Asked
+    asked: Asked
+    objective: Objective
+    maker: TableMaker
+    model: MultiTaskModel
+    features: Features
+    items: ArrayItems
+    served: int
+    generator: np.random.Generator
+
+    def taught(self) -> list[Slates]:
+        """What the ranker learns from: lists, lists of items played cold, and what users judged themselves."""
+        found = [*self.lists(), *self.judgements()]
+        cold = self.cold(round(len(found[0]) * self.settings.item_dropout)) if self.objective.lists else []
+        return [part for part in [*found, *cold] if len(part)]
+
+    def valid(self, rows: NDArray[np.int64]) -> list[Slates]:
+        """What stops and calibrates the ranker: lists around some validation rows as served, and what users judged."""
+        tasks, train = range(len(self.objective.tasks)), self.plan.train
+        found = [self.judged(self.asked, self.asked.valid, tasks, train)]
+        if not self.objective.lists:
+            return [part for part in [self.judged(self.events, self.events.valid, tasks, train), *found] if len(part)]
+        draw, known = Draw(self.served, self._random, whole=True), self.knowledge(self.tables(train), train)
+        unmet = np.bincount(self.plan.log.item[train], minlength=len(self.features)) == 0
+        new = unmet[self.plan.log.item[rows]] & (not self.plan.temporal)
+        lists = self.around(self.events, rows[~new], draw, known, "validation slates")
+        return [part for part in [lists, self.played(unmet, rows[new], draw, known, "new items"), *found] if len(part)]
+
+    def lists(self) -> list[Slates]:
+        """Lists around (a sample of) the taught rows; each fold's tables have not seen them."""
+        if not self.objective.lists:
+            return []
+        draw = Draw(self.settings.slate, self._random, newcomers=self.settings.item_dropout / 2)
+        rows, parts = self.sample(self.plan.taught), []
+        costly = self.maker.costly(self.spec, self.grouped(self.plan.base))
+        for fold in range(self.plan.folds):
+            mine = rows[self.plan.fold[rows] == fold]
+            known = self.knowledge(self.tables(self.plan.known(fold), costly), self.plan.base)
+            parts.append(self.around(self.events, mine, draw, known, f"slates {fold + 1}"))
+        return [Slates.concatenate(part for part in parts if len(part))]
+
+    def cold(self, lists: int) -> list[Slates]:
+        """About so many lists of items of which nothing has happened, out of games that are played so.
+
+        In each, a share of the items is taken out of all histories, and every list looks for what its user did with
+        them: what comes next depends on the newest events, whether something new is wanted at all on all of them.
+        """
+        draw = Draw(self.settings.slate, self._random, newcomers=1.0, wanted=WANTED)
+        known = self.knowledge(self.maker.of_content(self.spec), self.plan.train)
+        items, log, parts = self.generator.permutation(np.flatnonzero(self.features.known)), self.plan.log, []
+        for some in np.array_split(items, round(1 / COLD_SHARE))[:GAMES]:
+            cold = np.isin(np.arange(len(self.features)), some)
+            rows = self.generator.permutation(np.flatnonzero(self.plan.train & cold[log.item]))
+            rows = rows[np.unique(log.user[rows], return_index=True)[1]]  # one a user
+            rows = np.sort(self.generator.permutation(rows)[: round(lists / GAMES)])
+            parts.append(self.played(cold, rows, draw, known, "played cold"))
+        return [Slates.concatenate(part for part in parts if len(part))] if any(map(len, parts)) else []
+
+    def played(
+        self, cold: NDArray[np.bool_], rows: NDArray[np.int64], draw: Draw, known: Knowledge, label: str
+    ) -> Slates:
+        """Lists of the items `cold` (bool [N]) around some of the log's rows, when nothing of them has happened.
+
+        Where the log is not split by time they are asked for at the end of all that is known.
+        """
+        log, users, temporal = self.plan.log, len(self.features.profile), self.plan.temporal
+        theirs = np.flatnonzero(cold[log.item] & np.isin(log.user, log.user[rows]))
+        asked = log.take(theirs)
+        if not temporal:
+            asked = replace(asked, order=np.full(len(asked), log.order.max(initial=0) + 1))
+        moments = Moments(self.spec, log.take(self.plan.train & ~cold[log.item]), users, temporal, asked)
+        nothing = np.zeros(len(asked), bool)
+        about = Asked(moments, self.events.context[theirs], nothing, nothing, nothing)
+        made = self.around(about, np.searchsorted(theirs, rows), draw, known, label, cold)
+        return made.replaced(row=rows)
+
+    def judgements(self) -> list[Slates]:
+        """Rows that are no lists: what users judged, before and after what the nets know.
+
+        What the nets and tables know of an early row's item is the row itself. Such items therefore stand there without
+        id and channels, and nobody learns from such rows which items come next: the tasks that order lists are silent.
+        """
+        tasks, lists = range(len(self.objective.tasks)), self.objective.lists
+        opinions = [task for task in tasks if task not in lists]
+        asked, events, base = self.asked, self.events, self.plan.base
+        found = [self.judged(asked, asked.taught, tasks, base)]
+        if not lists:
+            found.append(self.judged(events, events.taught, tasks, base))
+        if self.plan.temporal and opinions:
+            early = [self.judged(rows, rows.base, opinions, base, nameless=True) for rows in (asked, events)]
+            found += [silenced(part, lists) for part in early]
+        return found
+
+    def judged(
+        self,
+        asked: Asked,
+        among: NDArray[np.bool_],
+        tasks: Sequence[int],
+        known: NDArray[np.bool_],
+        nameless: bool = False,
+    ) -> Slates:
+        """Slates of (a sample of) the rows `among` that carry a label of some tasks; tables know the rows `known`."""
+        moments, profile, size, items = asked.moments, self.features.profile, len(self.features), self.items
+        chosen = self.sample(among & labelled(moments.log, tasks))
+        groups = moment_groups(moments, asked.context, chosen, self.settings.slate)
+        users = user_vectors(self.model, moments, firsts(groups), items.vector, profile, asked.context)
+        builder = SlateBuilder(self.spec, moments, asked.context, profile, Draw(0, 0))
+        if not nameless:
+            return builder.judge(groups, users, self.knowledge(self.tables(known), known), "judged")
+        bare = ArrayItems(items.vector[2 * size :], items.attribute[2 * size :])
+        untold = replace(self.knowledge({}, known), items=bare)
+        return shifted(builder.judge(groups, users, untold, "judged early"), 2 * size)
+
+    def around(
+        self,
+        asked: Asked,
+        rows: NDArray[np.int64],
+        draw: Draw,
+        known: Knowledge,
+        label: str,
+        cold: NDArray[np.bool_] | None = None,
+    ) -> Slates:
+        """Lists around some rows; `cold` as of `SlateBuilder.build`."""
+        moments, profile = asked.moments, self.features.profile
+        users = user_vectors(self.model, moments, rows, self.items.vector, profile, asked.context)
+        builder = SlateBuilder(self.spec, moments, asked.context, profile, draw)
+        return builder.build(rows, users, known, self.generator, label, cold)
+
+    def sample(self, among: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """At most `ranker_examples` of some rows, in time order."""
+        rows = np.flatnonzero(among)
+        return np.sort(self.generator.permutation(rows)[: self.settings.ranker_examples])
+
+    def grouped(self, known: NDArray[np.bool_]) -> ByUser:
+        """The rows `known` (bool [n]) by user."""
+        return self.plan.log.take(known).by_user(len(self.features.profile))
+
+    def tables(self, known: NDArray[np.bool_], given: Mapping[str, Neighbours] | None = None) -> dict[str, Neighbours]:
+        """Channel tables that know the rows `known` (bool [n]); those in `given` are taken as they are."""
+        return self.maker.make(self.spec, self.grouped(known), given)
+
+    def knowledge(self, tables: Mapping[str, Neighbours], counted: NDArray[np.bool_]) -> Knowledge:
+        """What slates may know; by user the counters stand at the end of `counted`, by time they move with the log."""
+        log, size = self.plan.log, len(self.features)
+        fixed = None if self.plan.temporal else count(self.spec, size, log.take(counted))
+        return Knowledge(tables, fixed, log, self.items, self.features.known)
+
+    @property
+    def _random(self) -> int:
+        """Random items a slate needs: as many as the task with most sampled negatives asks for."""
+        return max(task.negatives for task in self.objective.tasks)

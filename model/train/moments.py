@@ -61,6 +61,17 @@ class Moments:
         """Rows of the items that are in no list at this row's moment, since the user has had them."""
         return self.history(row).rows
 
+    def onwards(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """For each of some of the log's rows: itself and its user's others of then or later."""
+        log = self.log
+        order = np.lexsort((log.order, log.user))
+        rank = np.unique(log.order, return_inverse=True)[1]
+        wide = int(rank.max(initial=0)) + 1
+        keys = (log.user * wide + rank)[order]
+        starts = np.searchsorted(keys, log.user[rows] * wide + rank[rows])
+        ends = np.searchsorted(keys, (log.user[rows] + 1) * wide)
+        return [order[start:end] for start, end in zip(starts, ends, strict=True)]
+
     def windows(self, rows: NDArray[np.int64], length: int) -> Windows:
         """The newest `length` events before each of the log's `rows`."""
         return self.windows_at(self.log.user[rows], self.place[rows], self.now(rows), length)

@@ -42,6 +42,11 @@ class Plan:
         return self.base if self.temporal else self.base | (self.taught & (self.fold != fold))
 
     @property
+    def parts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+        """base, taught and valid."""
+        return self.base, self.taught, self.valid
+
+    @property
     def train(self) -> NDArray[np.bool_]:
         """Rows of the training part, bool [n]."""
         return self.base | self.taught

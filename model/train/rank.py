@@ -106,10 +106,10 @@ def fit_ranker(
 
 
 def normalise(model: MultiTaskModel, parts: Sequence[Slates]) -> None:
-    """Measure the features' means and deviations on the candidates of slates."""
+    """Measure the scales of features on the candidates of slates."""
     real = torch.from_numpy(np.concatenate([part.features[part.role != EMPTY] for part in parts]))
     of_user = torch.from_numpy(np.concatenate([part.user_features for part in parts]))
-    model.ranker.set_normalisation((of_user.mean(0), of_user.std(0)), (real.mean(0), real.std(0)))
+    model.ranker.measure(of_user, real)
 
 
 def _epoch(

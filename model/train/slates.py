@@ -25,8 +25,8 @@ from model.train.arrays import rivals
 from model.train.counting import count
 from model.train.guises import in_guises, inserted, renamed
 from model.train.moments import PAD, Moments
+from model.train.tables import OF_CONTENT
 
-OF_CONTENT = ("graph", "content")  # channels that know items without events
 POSITIVE, OFFERED, RANDOM, JUDGED, EMPTY = 1, 2, 3, 4, 0  # role of a candidate
 
 
@@ -109,7 +109,8 @@ class Draw:
 
     offered: int
     random: int
-    newcomers: float = 0.0  # share of candidates that stand there as newcomers; in half as many lists all of them do
+    newcomers: float = 0.0  # share of candidates that stand there as newcomers
+    wanted: int = 1  # most positives of a list that is played cold
     whole: bool = False  # the whole merged list as it is served, best `offered` of it, instead of a sample
 
 
@@ -128,12 +129,19 @@ class SlateBuilder:
         knowledge: Knowledge,
         generator: np.random.Generator,
         label: str = "slates",
+        cold: NDArray[np.bool_] | None = None,
     ) -> Slates:
-        """Slates of log rows in time order (their user vectors [S, D] beside them)."""
+        """Slates of log rows in time order (their user vectors [S, D] beside them).
+
+        With `cold` (bool [N]) lists are of those items alone, the moments' log asks about nothing else, and a list
+        looks for some of all that its user did with them then or later.
+        """
         counters, made = Replay(self.spec, knowledge), []
+        ahead = [rows[at : at + 1] for at in range(len(rows))] if cold is None else self.moments.onwards(rows)
         for place in tqdm(range(len(rows)), desc=label, mininterval=2, disable=len(rows) < 2000):
             counters.until(float(self.moments.log.time[rows[place]]))
-            made.append(self._one(int(rows[place]), user_vectors[place], knowledge, counters.counters, generator))
+            found = self._one(ahead[place], user_vectors[place], knowledge, counters.counters, generator, cold)
+            made.append(found)
         return self._packed(rows, user_vectors, made, 1 + self.draw.offered + self.draw.random)
 
     def judge(
@@ -170,29 +178,30 @@ class SlateBuilder:
 
     def _one(
         self,
-        row: int,
+        ahead: NDArray[np.int64],
         vector: NDArray[np.float32],
         known: Knowledge,
         counters: ItemCounters,
         generator: np.random.Generator,
+        cold: NDArray[np.bool_] | None,
     ) -> _Made:
         """Candidates, roles, features, user features of one moment, and whether its positive is new to the user."""
+        row = int(ahead[0])
         history, had = self.moments.history(row), self.moments.had(row)
-        positive = int(self.moments.log.item[row])
-        allowed = rivals(known.met, positive)
+        events = self._wanted(ahead, had, generator)
+        positive = int(self.moments.log.item[events[0]])
+        allowed = rivals(known.met, positive) if cold is None else cold.copy()
         allowed[had] = False
         evidence = self.evidence(history, vector, known, allowed)
         fresh, offers = positive not in had, merged(evidence)
-        alone = generator.random() < self.draw.newcomers / 2
-        candidates, roles = self._candidates(positive, offers, allowed, generator)
+        candidates, roles = self._candidates(events, ahead, offers, allowed, generator)
         if self.draw.newcomers:
-            share = 1.0 if alone else self.draw.newcomers
-            candidates = in_guises(candidates, len(allowed), share, generator)
+            candidates = in_guises(candidates, len(allowed), self.draw.newcomers, generator)
             evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known)
         moment = self.moment(row, history)
         made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters)
         features, of_user = made["candidate_features"][0], made["user_features"][0]
-        return _Made(np.asarray([row]), candidates, roles, features, of_user, fresh, positive in offers)
+        return _Made(events, candidates, roles, features, of_user, fresh, positive in offers)
 
     def evidence(
         self, history: History, vector: NDArray[np.float32], known: Knowledge, allowed: NDArray[np.bool_]
@@ -223,22 +232,34 @@ class SlateBuilder:
                 found[channel.name] = renamed(evidence[channel.name], rows[rows >= 2 * size], size)
         return found
 
+    def _wanted(
+        self, ahead: NDArray[np.int64], had: NDArray[np.int64], generator: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """The first row, or some of the rows `ahead` whose items are new to the user, each item once."""
+        items, first = np.unique(self.moments.log.item[ahead], return_index=True)
+        rows = ahead[first[~np.isin(items, had)]]
+        return generator.permutation(rows)[: self.draw.wanted] if len(ahead) > 1 and len(rows) else ahead[:1]
+
     def _candidates(
         self,
-        positive: int,
+        events: NDArray[np.int64],
+        ahead: NDArray[np.int64],
         offered: NDArray[np.int64],
         allowed: NDArray[np.bool_],
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-        """The positive, some of what is offered, some of the rest."""
-        offered = offered[offered != positive]
-        if not self.draw.whole and len(offered) > self.draw.offered:
-            offered = generator.choice(offered, self.draw.offered, replace=False)
-        offered = offered[: self.draw.offered]
-        drawn = generator.integers(0, len(allowed), 2 * self.draw.random)
-        drawn = drawn[allowed[drawn] & (drawn != positive)][: self.draw.random]
-        roles = np.repeat([POSITIVE, OFFERED, RANDOM], [1, len(offered), len(drawn)])
-        return np.concatenate([[positive], offered, drawn]), roles.astype(np.int8)
+        """The items of `events`, some of what is offered, some of the rest; none that is wanted all the same."""
+        positives, rest = self.moments.log.item[events], allowed.copy()
+        rest[self.moments.log.item[ahead]] = False
+        offered = offered[rest[offered]]
+        room = max(self.draw.offered + 1 - len(events), 0)
+        if not self.draw.whole and len(offered) > room:
+            offered = generator.choice(offered, room, replace=False)
+        offered = offered[:room]
+        drawn = generator.integers(0, len(rest), 2 * self.draw.random)
+        drawn = drawn[rest[drawn]][: self.draw.random]
+        roles = np.repeat([POSITIVE, OFFERED, RANDOM], [len(events), len(offered), len(drawn)])
+        return np.concatenate([positives, offered, drawn]), roles.astype(np.int8)
 
     def _packed(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], made: list[_Made], width: int) -> Slates:
         """Everything as padded arrays, with the labels of the rows."""

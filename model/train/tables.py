@@ -12,9 +12,12 @@ from model.features.spec import ChannelSpec, FeatureSpec
 from model.train.alike import MOST_ITEMS, content_neighbours
 from model.train.arrays import Features
 from model.train.channels import cooccurrence, ease
+from model.train.metrics import ndcg
 from model.train.moments import Moments
 from model.train.shared import shared_neighbours
 from model.train.tune import SHRINK_ITEMS, Panel, tuned_decay, tuned_ridge
+
+OF_CONTENT = ("graph", "content")  # channels that know items without events
 
 
 class TableMaker:
@@ -41,6 +44,11 @@ class TableMaker:
         wanted = self.items > SHRINK_ITEMS and any(channel.name == "ease" for channel in spec.channels)
         return {"ease": self.table("ease", log)} if wanted else {}
 
+    def of_content(self, spec: FeatureSpec) -> dict[str, Neighbours]:
+        """The tables that read no events."""
+        names = [channel.name for channel in spec.channels if channel.name in OF_CONTENT]
+        return {name: self._kept(name) for name in names}
+
     def table(self, name: str, log: ByUser) -> Neighbours:
         """One channel's table."""
         one = self.settings.channel(name)
@@ -48,6 +56,9 @@ class TableMaker:
             return cooccurrence(log, self.items, one.window, one.keep)
         if name == "ease":
             return ease(log, self.items, self.shrink, one.keep)
+        return self._kept(name)
+
+    def _kept(self, name: str) -> Neighbours:
         if name not in self.kept:
             self.kept[name] = self._of_content(name)
         return self.kept[name]
@@ -73,6 +84,8 @@ class TableMaker:
         return tuple(found), figures
 
     def _tuned(self, channel: ChannelSpec, log: ByUser, panel: Panel) -> tuple[float, ChannelSpec]:
+        if channel.name == "content":  # whether something new is wanted at all is not told by what comes next
+            return ndcg(panel.ranks(self.table(channel.name, log), channel)), channel
         if channel.name != "ease":
             return tuned_decay(panel, self.table(channel.name, log), channel)
         given = (self.shrink, self.settings.channel("ease").keep)

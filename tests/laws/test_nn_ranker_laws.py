@@ -104,9 +104,10 @@ def test_a_labelled_task_moves_users_history_and_candidates(model: MultiTaskMode
         assert inputs[name].grad.any(), name  # type: ignore[union-attr]  # asserted above
 
 
-def test_the_split_first_layer_is_the_plain_one() -> None:
+@pytest.mark.parametrize("training", [False, True])
+def test_the_split_first_layer_is_the_plain_one(training: bool) -> None:
     torch.manual_seed(0)
-    layer = FirstLayer((5, 4, 3), 2, 6, {"all": 2}, {"one": 3, "two": 1})
+    layer = FirstLayer((5, 4, 3), 2, 6, {"all": 2}, {"one": 3, "two": 1}).train(training)
     for gate in layer.gates.values():
         torch.nn.init.normal_(gate)
     user, query, each = torch.randn(2, 5), torch.randn(2, 2), torch.cat([torch.randn(2, 7, 9), torch.ones(2, 7, 1)], -1)

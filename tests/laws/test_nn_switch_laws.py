@@ -16,8 +16,8 @@ ATTRIBUTES = [name in ("cross:attributes", "cross:liking") for name in NAMES]
 
 
 def normalised(**switches: bool) -> MultiTaskModel:
-    model, one = small_model(NetSettings.model_validate(switches)), torch.ones(len(NAMES))
-    model.ranker.set_normalisation((torch.zeros(USERS), torch.ones(USERS)), (0 * one, one))
+    model, sides = small_model(NetSettings.model_validate(switches)), torch.tensor([[-1.0], [1.0]])
+    model.ranker.measure(sides.expand(2, USERS), sides.expand(2, len(NAMES)))
     return model
 
 

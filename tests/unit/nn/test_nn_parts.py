@@ -8,7 +8,7 @@ import torch
 
 from model.features.spec import TaskSpec
 from model.nn.heads import TaskValues
-from model.nn.layers import FEATURE_CLIP, IdBag, Normaliser, task_key
+from model.nn.layers import FEATURE_CLIP, IdBag, Normaliser, PiecewiseLinear, task_key
 from model.nn.model import ItemFeatures, MultiTaskModel
 from model.nn.settings import NetSettings
 from tests.nets import ITEMS, TASKS, inputs_of, small_model, spec_of
@@ -92,17 +92,30 @@ def test_padding_of_a_bag_never_learns() -> None:
 
 def test_features_are_standardised_clipped_and_constant_columns_harmless() -> None:
     norm = Normaliser(2)
-    norm.set(torch.tensor([10.0, 3.0]), torch.tensor([2.0, 0.0]))
+    norm.measure(torch.tensor([[8.0, 3.0], [12.0, 3.0]]))
     found = norm(torch.tensor([[12.0, 3.0], [1e9, 3.5]]))
     torch.testing.assert_close(found, torch.tensor([[1.0, 0.0], [FEATURE_CLIP, 0.5]]))
 
 
-def test_the_trainer_sets_the_normalisation() -> None:
+def test_ranges_hold_equally_many_rows_and_tell_how_far_a_value_has_come() -> None:
+    ranges, bins = PiecewiseLinear(2), PiecewiseLinear.BINS
+    ranges.measure(torch.stack([torch.arange(8 * bins + 1.0), torch.full((8 * bins + 1,), 3.0)], dim=1))
+    found = ranges(torch.tensor([[-5.0, 3.0], [12.0, 4.0], [1e9, 2.0]])).unflatten(-1, (2, bins))
+    torch.testing.assert_close(found[:, 0].sum(-1), torch.tensor([-1.0, 2 * 12 / 8 / bins - 1, 1.0]) * bins)
+    torch.testing.assert_close(found[1, 0, :3], torch.tensor([1.0, 0.0, -1.0]))
+    torch.testing.assert_close(found[:, 1], torch.tensor([[-1.0], [1.0], [-1.0]]).expand(3, bins))
+
+
+def test_a_range_of_one_value_is_a_step_that_rounding_does_not_cross() -> None:
+    ranges = PiecewiseLinear(1)
+    ranges.measure(torch.cat([torch.zeros(50, 1), torch.rand(50, 1)]))
+    torch.testing.assert_close(ranges(torch.tensor([[1e-7]])), ranges(torch.zeros(1, 1)), atol=1e-3, rtol=0)
+
+
+def test_the_trainer_measures_the_scales() -> None:
     own = small_model(seed=1)
     width, users = len(own.ranker.candidate_norm.mean), len(own.ranker.user_norm.mean)
-    own.ranker.set_normalisation(
-        (torch.zeros(users), torch.ones(users)), (torch.full((width,), 2.0), torch.full((width,), 4.0))
-    )
+    own.ranker.measure(torch.rand(5, users), torch.tensor([[-2.0], [6.0]]).expand(2, width))
     torch.testing.assert_close(own.ranker.candidate_norm(torch.full((1, width), 4.0)), torch.full((1, width), 0.5))
 
 

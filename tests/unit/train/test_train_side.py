@@ -15,9 +15,12 @@ from model.data.loading import load
 from model.data.log import Dataset
 from model.nn import losses
 from model.train.fit import Learner
+from model.train.lessons import WANTED
+from model.train.moments import PAD
 from model.train.passage import Passage
 from model.train.record import Record
 from model.train.side import LEARNED, Lesson, SideLosses, told_ids
+from model.train.slates import EMPTY, POSITIVE
 from model.train.supervision import contrast_loss, drawn, masked_loss
 from model.train.tower import Step, fit_towers, passage_of
 from tests.worlds import write_world
@@ -183,3 +186,35 @@ def test_the_towers_read_no_event_of_the_validation_part_wherever_it_lies(world:
     step = Step(np.flatnonzero(ends), ends[ends > 0])
     rows = passage_of(learner.model, data, learner.settings, step, np.random.default_rng(0)).windows.rows
     assert (data.met[rows[rows >= 0]] % 5 != 0).all()
+
+
+@pytest.mark.parametrize("temporal", [False, True])
+def test_items_are_played_cold_in_the_guise_of_newcomers_and_nobody_has_met_them(world: World, temporal: bool) -> None:
+    recipe = world.recipe.under("quick", {"training.item_dropout": 0.5})
+    learner = World(recipe, world.dataset, world.folder).learner()
+    learner.plan = replace(learner.plan, temporal=temporal)
+    lessons, size = learner.lessons(), len(learner.features)
+    (made,) = lessons.cold(64)
+    assert 8 <= len(made) <= 64
+    real = made.candidates != PAD
+    assert (made.candidates[real] >= size).all()
+    items = made.candidates % size
+    for place, row in enumerate(made.row.tolist()):
+        assert learner.plan.log.item[row] in items[place] or (made.role[place] == POSITIVE).sum() == WANTED
+        assert not np.isin(made.rows[place][made.rows[place] >= 0], items[place][real[place]]).any()
+    wanted = (made.role == POSITIVE).sum(1)
+    assert 1 <= wanted.min() < wanted.max() <= WANTED
+
+
+def test_items_that_nobody_met_validate_at_the_end_of_what_is_known(world: World) -> None:
+    log = world.dataset.log
+    split = np.where(log.item % 5 == 0, 1, 0).astype(log.split.dtype)
+    learner = World(world.recipe, replace(world.dataset, log=replace(log, split=split)), world.folder).learner()
+    rows = learner.valid
+    (lists,) = learner.lessons().valid(rows)
+    assert sorted(lists.row.tolist()) == sorted(rows.tolist())
+    known = learner.plan.log.take(learner.plan.train)
+    for place, row in enumerate(lists.row.tolist()):
+        mine = known.item[known.user == learner.plan.log.user[row]][-lists.rows.shape[1] :]
+        assert lists.rows[place][lists.rows[place] >= 0].tolist() == mine.tolist()
+        assert not np.isin(lists.candidates[place, lists.role[place] != EMPTY], known.item).any()

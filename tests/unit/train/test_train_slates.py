@@ -235,7 +235,7 @@ def test_a_newcomer_is_what_the_ranker_would_read_of_an_item_put_at_run_time() -
     assert found["tower:rank"][best] == found["tower:rank"].max() > 0
 
 
-def test_in_some_lists_all_are_newcomers() -> None:
+def test_candidates_stand_as_newcomers_as_often_as_asked() -> None:
     guises = ArrayItems(np.concatenate([VECTORS] * 3), np.zeros((3 * ITEMS, 1), np.int32))
     known = Knowledge({}, count(SPEC, ITEMS, LOG.take(slice(0, 60))), LOG, guises, np.ones(ITEMS, bool))
     context, profile = np.zeros((len(LOG), 1), np.int64), np.zeros((USERS, 1), np.int32)
@@ -244,9 +244,39 @@ def test_in_some_lists_all_are_newcomers() -> None:
     slates = builder.build(rows, np.ones((2000, 4), np.float32), known, np.random.default_rng(0))
     real = slates.role != EMPTY
     new = slates.candidates >= ITEMS
-    alone = (new | ~real).all(1)
-    assert alone.mean() == pytest.approx(0.2, abs=0.04)
-    assert new[~alone].sum() / real[~alone].sum() == pytest.approx(0.4, abs=0.03)
+    assert new.sum() / real.sum() == pytest.approx(0.4, abs=0.03)
+
+
+def test_lists_of_items_played_cold_are_of_them_alone_and_look_for_what_the_user_will_do_with_them() -> None:
+    cold = np.arange(ITEMS) % 2 == 0
+    asked = LOG.take(cold[LOG.item])
+    moments = Moments(SPEC, LOG.take(~cold[LOG.item]), USERS, asked=asked)
+    known = Knowledge({}, count(SPEC, ITEMS, LOG), LOG, CATALOGUE, np.ones(ITEMS, bool))
+    context, profile = np.zeros((len(asked), 1), np.int64), np.zeros((USERS, 1), np.int32)
+    builder = SlateBuilder(SPEC, moments, context, profile, Draw(4, 20, wanted=3))
+    rows = np.arange(0, len(asked), 3)
+    slates = builder.build(rows, np.ones((len(rows), 4), np.float32), known, np.random.default_rng(0), cold=cold)
+    assert cold[slates.candidates[slates.role != EMPTY]].all()
+    for place, row in enumerate(rows):
+        ahead = asked.item[(asked.user == asked.user[row]) & (asked.time >= asked.time[row])]
+        wanted = slates.candidates[place, slates.role[place] == POSITIVE]
+        assert 1 <= len(wanted) <= 3
+        assert len(set(wanted)) == len(wanted)
+        assert np.isin(wanted, ahead).all()
+        others = slates.candidates[place, np.isin(slates.role[place], (OFFERED, RANDOM))]
+        assert not np.isin(others, ahead).any()
+        labelled = slates.labels[place, : len(wanted)]
+        assert not np.isnan(labelled).any()
+    assert (slates.role == POSITIVE).sum(1).max() == 3
+    assert (slates.role == RANDOM).any()
+
+
+def test_rows_of_then_or_later_are_those_of_the_user() -> None:
+    moments = Moments(SPEC, LOG, USERS)
+    for row, ahead in zip([3, 50, len(LOG) - 1], moments.onwards(np.asarray([3, 50, len(LOG) - 1])), strict=True):
+        assert ahead.tolist() == [at for at in range(row, len(LOG)) if LOG.user[at] == LOG.user[row]]
+    at_once = replace(LOG, order=np.zeros_like(LOG.order))
+    assert len(Moments(SPEC, LOG, USERS, asked=at_once).onwards(np.asarray([70]))[0]) == 2 * ITEMS
 
 
 def test_without_newcomers_every_candidate_is_the_item_it_was() -> None:
