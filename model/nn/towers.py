@@ -1,11 +1,15 @@
 """The two towers of recall: item → vector, and history, profile and context → vector of the same space."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from model.features.spec import FeatureSpec
 from model.nn.layers import EventEmbedding, IdBag, MomentEmbedding, narrow_net
 from model.nn.settings import NetSettings
+
+QUIET = 0.02  # what the transformer says at first, as the weight of a norm
 
 
 class ItemTower(nn.Module):
@@ -114,6 +118,8 @@ class UserTower(nn.Module):
         self.drop = nn.Dropout(settings.dropout)
         self.blocks = nn.ModuleList(Block(dim, spec.history_length, settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(dim)
+        nn.init.constant_(self.norm.weight, QUIET)  # at first a correction to the means
+        self.means = FadingMeans()
         self.moment = MomentEmbedding(spec, settings.context)
         self.fuse = narrow_net(2 * dim, dim)
         self.sequence = settings.sequence
@@ -183,12 +189,45 @@ class UserTower(nn.Module):
         for block in self.blocks[:-1]:
             x = block(x, hidden, newest_only=False)
         state = self.norm(self.blocks[-1](x, hidden, newest_only=newest_only))
-        return self._fused(state, profile, context)
+        return self._fused(state + self.means(events, real, newest_only, causal), profile, context)
 
     def _fused(self, state: Tensor, profile: Tensor, context: Tensor) -> Tensor:
         moment = self.moment(profile, context if context.dim() == 3 else context.unsqueeze(1))
         fused: Tensor = state + self.fuse(torch.cat([state, moment.expand_as(state)], dim=-1))
         return fused
+
+
+class FadingMeans(nn.Module):
+    """Means of a history's events whose weights fade with distance, each at a rate and a loudness of its own.
+
+    Where item vectors start from a factorisation this alone is a fair recommender, so the transformer beside it begins
+    as a correction to it.
+    """
+
+    RATES = (0.6, 0.8, 0.95)  # weight of an event, relative to the next newer one
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rate = nn.Parameter(torch.tensor(self.RATES).logit())
+        self.loud = nn.Parameter(torch.zeros(len(self.RATES)))
+        self.sound(1.0)
+
+    def sound(self, loud: float) -> None:
+        """Make all means together so loud."""
+        nn.init.constant_(self.loud, math.log(loud / len(self.RATES)))
+
+    def forward(self, events: Tensor, real: Tensor, newest_only: bool, causal: bool = True) -> Tensor:
+        """Events [B, L, D], real bool [B, L] → [B, L+1, D], place i of events < i (of all, unless `causal`); or the
+        newest place alone, [B, 1, D]. Zero where there is no event."""
+        old = torch.arange(real.shape[1], device=real.device)
+        places = torch.arange(real.shape[1] + 1, device=real.device)[-1 if newest_only else 0 :]
+        ages = places[:, None] - old - 1 if causal else (places[:, None] - old).abs()
+        read = (real.unsqueeze(1) & (ages >= 0)).unsqueeze(1)
+        fading = nn.functional.logsigmoid(self.rate).reshape(-1, 1, 1) * ages.clamp(min=0)
+        weights = fading.exp() * read  # [B, K, n, L]
+        shares = weights / weights.sum(-1, keepdim=True).clamp(min=1e-6) * self.loud.exp().reshape(-1, 1, 1)
+        made: Tensor = shares.sum(1) @ events
+        return made
 
 
 class Block(nn.Module):

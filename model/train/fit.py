@@ -36,7 +36,7 @@ from model.train.slates import JUDGED, POSITIVE, Slates
 from model.train.start import start
 from model.train.tables import TableMaker
 from model.train.teach import teach
-from model.train.tower import TowerData, Watched, fit_towers
+from model.train.tower import TowerData, Watched, fit_towers, start_loudness
 from model.train.twins import Twins, fit_twins
 
 GRAPH_NEIGHBOURS = 16
@@ -137,7 +137,10 @@ class Learner:
         log = self.grouped(self.plan.base)
         start(self.model, self.features, self.bare, log, self.dataset.graph, self.generator)
         data, settings = self.tower_data(self.plan.base), self.settings
-        watched = Watched(self.moments, self.context, np.flatnonzero(self.plan.valid))
+        held, watched = (
+            Watched(self.moments, self.context, np.flatnonzero(rows)) for rows in (self.plan.taught, self.plan.valid)
+        )
+        self.record.figures["loudness"] = {"start": start_loudness(self.model, self.features, held, self.generator)}
         kept = fit_towers(
             self.model, data, settings, self.side, watched, self.generator, settings.epochs, settings.learning_rate,
             self.record.epoch,
@@ -215,7 +218,7 @@ class Learner:
         everything = np.ones(len(self.plan.log), bool)
         self.features = replace(self.features, id_index=known_ids(len(self.features), self.plan.log))
         self.maker.renew(self.features)
-        epochs = max(round(kept * REFIT_SHARE), 1)
+        epochs = max(round(kept * REFIT_SHARE), 1) if kept else 0
         fit_towers(
             self.model, self.tower_data(everything), self.settings, self.side, None, self.generator,
             epochs, self.settings.learning_rate * REFIT_RATE, self.record.refit_epoch,

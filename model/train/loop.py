@@ -52,7 +52,7 @@ class Stopper:
     def restore(self, last: int) -> int:
         """Go back to the best epoch's state; its number (`last` when nothing was noted)."""
         self.model.load_state_dict(self.state)
-        return self.epoch or last
+        return last if self.best == -math.inf else self.epoch
 
 
 def check_loss(name: str, value: float) -> float:

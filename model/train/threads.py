@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 
+from model.errors import TrainingError
+
 GAIN = 1.25  # how much faster more threads must be
 ROUNDS = 6
 
@@ -13,10 +15,18 @@ ROUNDS = 6
 def choose_threads(most: int, seconds: Callable[[int], float] | None = None) -> int:
     """Set torch's threads to what works faster now, 1 or `most` (at most OMP_NUM_THREADS); returns it."""
     measure = seconds or trial
-    most = min(most, os.cpu_count() or 1, int(os.environ.get("OMP_NUM_THREADS", most)))
+    most = min(most, os.cpu_count() or 1, _told(os.environ.get("OMP_NUM_THREADS", "") or str(most)))
     chosen = most if most > 1 and measure(1) > GAIN * measure(most) else 1
     torch.set_num_threads(chosen)
     return chosen
+
+
+def _told(threads: str) -> int:
+    """What OMP_NUM_THREADS says: a number, or one for each level of nesting, the outermost first."""
+    outermost = threads.partition(",")[0].strip()
+    if not outermost.isdecimal() or not int(outermost):
+        raise TrainingError("OMP_NUM_THREADS", threads, "give a whole number of at least 1")
+    return int(outermost)
 
 
 def trial(threads: int) -> float:

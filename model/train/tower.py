@@ -24,6 +24,7 @@ FULL_SOFTMAX_ITEMS = 30_000
 SAMPLED_NEGATIVES = 1024
 GAP_DROPOUT = 0.3  # a gap is hidden this often, so that a moment of unknown time is nothing new
 VALID_MOMENTS = 2000
+LOUDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 ALIKE = 8  # batches whose windows are sorted by length among themselves
 SHORT_WINDOWS = 8  # most times as many windows a step when they are short
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def fit_towers(
     rate: float,
     record: Callable[[int, dict[str, float]], None],
 ) -> int:
-    """Train both towers; with `valid` keep the best epoch (by NDCG@10), else the last; returns epochs kept.
+    """Train both towers; with `valid` keep the best epoch (by NDCG@10; 0 is the start), else the last; returns which.
 
     Raises TrainingError on a degenerate loss.
     """
@@ -87,6 +88,8 @@ def fit_towers(
     schedule = Schedule(optimiser, steps * epochs, settings.warmup)
     stopper = Stopper(model, settings.patience)
     watched = valid.sample(generator) if valid is not None and len(valid.rows) else None
+    if watched is not None:  # where there is little to learn from, the start is the best there is
+        stopper.worse(ndcg(tower_ranks(model, data.features, watched)), 0)
     for epoch in tqdm(range(1, epochs + 1), desc="towers", mininterval=2):
         loss = _epoch(model, data, settings, side, optimiser, schedule, generator)
         figures = {"tower/loss": loss}
@@ -96,6 +99,23 @@ def fit_towers(
         if watched is not None and stopper.worse(figures["tower/ndcg@10"], epoch):
             break
     return epochs if watched is None else stopper.restore(epochs)
+
+
+def start_loudness(model: MultiTaskModel, features: Features, asked: Watched, generator: np.random.Generator) -> float:
+    """Let the user tower begin as loud as explains a sample of the asked rows best, which the item vectors do not know:
+    how sure a history makes of what comes next is the data's own. Returns it."""
+    vectors, met, rows = item_vectors(model, features), features.known, asked.sample(generator).rows
+    rows = rows[met[asked.moments.log.item[rows]]]
+    place = np.cumsum(met) - 1
+    aims, table = torch.from_numpy(place[asked.moments.log.item[rows]]), torch.from_numpy(vectors[met])
+    found = {}
+    for loud in LOUDS if len(rows) else ():
+        model.user_tower.means.sound(loud)
+        users = user_vectors(model, asked.moments, rows, vectors, features.profile, asked.context)
+        found[loud] = float(nn.functional.cross_entropy(torch.from_numpy(users) @ table.T, aims))
+    best = min(found, key=lambda loud: found[loud], default=1.0)
+    model.user_tower.means.sound(best)
+    return best
 
 
 def descended(model: MultiTaskModel) -> list[nn.Parameter]:

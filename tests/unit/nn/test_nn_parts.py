@@ -11,6 +11,7 @@ from model.nn.heads import TaskValues
 from model.nn.layers import FEATURE_CLIP, IdBag, Normaliser, PiecewiseLinear, task_key
 from model.nn.model import ItemFeatures, MultiTaskModel
 from model.nn.settings import NetSettings
+from model.nn.towers import FadingMeans
 from tests.nets import ITEMS, TASKS, inputs_of, small_model, spec_of
 
 model = small_model()
@@ -159,3 +160,21 @@ def test_a_domain_of_interactions_alone_has_a_model() -> None:
     plain = MultiTaskModel(bare, ITEMS).eval()
     assert plain.rank_logits(inputs_of("ranker", bare)).shape == (2, 7, len(TASKS))
     assert plain.user_vectors(inputs_of("user_tower", bare)).shape == (2, bare.dim)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_fading_means_are_means_of_real_events_that_fade_with_distance(causal: bool) -> None:
+    means, events = FadingMeans(), torch.randn(1, 4, 3)
+    means.sound(2.0)
+    real = torch.tensor([[False, True, True, True]])
+    found = means(events, real, newest_only=False, causal=causal)[0]
+    for place in range(5):
+        ages = [(at, place - at - 1 if causal else abs(place - at)) for at in (1, 2, 3)]
+        expected = torch.zeros(3)
+        for rate in FadingMeans.RATES:
+            weights = {at: rate**age for at, age in ages if age >= 0}
+            for at, weight in weights.items():
+                expected += 2.0 / len(FadingMeans.RATES) * weight / sum(weights.values()) * events[0, at]
+        torch.testing.assert_close(found[place], expected)
+    newest = means(events, real, newest_only=True, causal=causal)
+    torch.testing.assert_close(newest[:, 0], found[None, -1])

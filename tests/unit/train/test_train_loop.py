@@ -34,6 +34,16 @@ def test_the_best_state_comes_back_after_patience_is_spent() -> None:
     assert net.weight.item() == 2.0
 
 
+def test_the_start_is_kept_where_no_epoch_was_better() -> None:
+    net = nn.Linear(1, 1)
+    stopper, start = Stopper(net, patience=1), net.weight.item()
+    assert not stopper.worse(0.4, 0)
+    nn.init.constant_(net.weight, 9.0)
+    assert stopper.worse(0.3, 1)
+    assert stopper.restore(5) == 0
+    assert net.weight.item() == start
+
+
 def test_without_any_figure_the_last_epoch_counts() -> None:
     assert Stopper(nn.Linear(1, 1), 1).restore(7) == 7
 

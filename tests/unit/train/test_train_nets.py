@@ -68,6 +68,29 @@ def test_the_towers_learn_the_walk() -> None:
     assert max(one["tower/ndcg@10"] for one in kept) > 0.9
 
 
+@pytest.mark.parametrize("length", [0.1, 1.0, 5.0])
+def test_the_user_tower_starts_as_loud_as_explains_held_rows_best(length: float) -> None:
+    """Vectors ten times as long need a tenth of the loudness."""
+    model, mine = net(), features()
+    vectors = torch.nn.functional.normalize(torch.from_numpy(VECTORS[:ITEMS]).float(), dim=1) * length
+    model.item_tower.start_ids(vectors)
+    asked, found = watched(8), []
+    aims = torch.from_numpy(asked.moments.log.item[asked.rows])
+    for loud in (*tower.LOUDS, tower.start_loudness(model, mine, asked, np.random.default_rng(0))):
+        model.user_tower.means.sound(loud)
+        said = user_vectors(model, asked.moments, asked.rows, item_vectors(model, mine), mine.profile, asked.context)
+        logits = torch.from_numpy(said @ item_vectors(model, mine).T)
+        found.append(float(torch.nn.functional.cross_entropy(logits, aims)))
+    assert found[-1] == pytest.approx(min(found), rel=1e-4)
+
+
+def test_without_held_rows_the_user_tower_starts_at_one() -> None:
+    model, asked = net(), watched(8)
+    nobody = replace(asked, rows=asked.rows[:0])
+    assert tower.start_loudness(model, features(), nobody, np.random.default_rng(0)) == 1.0
+    torch.testing.assert_close(model.user_tower.means.loud.exp().sum(), torch.tensor(1.0))
+
+
 def test_without_validation_rows_every_epoch_is_run() -> None:
     kept, record = recorder()
     assert fit_towers(net(), data(), SETTINGS, SideLosses(), None, np.random.default_rng(0), 2, 0.01, record) == 2

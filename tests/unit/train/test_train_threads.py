@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from model.errors import TrainingError
 from model.train.threads import choose_threads, trial
 
 
@@ -18,9 +19,17 @@ def test_more_threads_only_where_they_are_clearly_faster(pair: float, expected: 
     assert choose_threads(2, lambda threads: 1.0 if threads == 1 else pair) == expected
 
 
-def test_the_environment_sets_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+@pytest.mark.parametrize("told", ["1", "1,4"])
+def test_the_environment_sets_a_limit(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
     assert choose_threads(2, lambda threads: 1.0 / threads) == 1
+
+
+@pytest.mark.parametrize("told", ["many", "0", "-1", "1.5"])
+def test_a_limit_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    with pytest.raises(TrainingError, match=f"OMP_NUM_THREADS: found '{told}'; give a whole number"):
+        choose_threads(2)
 
 
 def test_a_trial_takes_time() -> None:
