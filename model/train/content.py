@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from model.nn.graph import NONE
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
+from model.train.batches import item_vectors
+from model.train.guises import nameless_items
 
 FOLDS = 4
 MOST_ITEMS = 50_000  # items with most events that a fit reads
@@ -27,14 +29,14 @@ ALONE_SLACK = 0.03  # of what there is to explain: a fit that weak, yet so near 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Items as content's last layer reads them: columns float64 [N, P], weights float64 [N] (0: not to learn from)."""
+    """Items as content's last layer reads them: columns float64 [n, P], weights float64 [n] (0: not to learn from)."""
 
     columns: NDArray[np.float64]
     weight: NDArray[np.float64]
 
 
 class _Ridge:
-    """Weighted ridge regressions of several strengths onto vectors [N, D], from Gram matrices made once a fold [N]."""
+    """Weighted ridge regressions of several strengths onto vectors [n, D], from Gram matrices made once a fold [n]."""
 
     def __init__(self, told: Sequence[_Told], vectors: NDArray[np.float64], fold: NDArray[np.int64]) -> None:
         self.told, self.vectors, self.fold = told, vectors, fold
@@ -63,7 +65,7 @@ class _Ridge:
             for columns, truth, weight in self._held(fold):
                 wrong += float((((columns @ found - truth) ** 2).sum(1) * weight).sum())
                 total += float(((truth**2).sum(1) * weight).sum())
-        return wrong / max(total, 1e-12)
+        return wrong / total if total else 1.0
 
     def best(self, slack: float) -> tuple[NDArray[np.float64], dict[str, float]]:
         """Coefficients [P, D] of all items, by the weakest strength within `slack` of the best, and figures."""
@@ -95,18 +97,16 @@ def settle(
     of those known by text `alone`, what it explains of unseen ones (1: all) and the strength chosen on them.
     """
     rows = np.argsort(-events, kind="stable")[:MOST_ITEMS]
-    weight = np.zeros(len(features))
-    weight[rows] = events[rows] / (events[rows] + TRUST)
-    fold = generator.permutation(len(features)) % FOLDS
-    truth = vectors.astype(np.float64)
-    read, plain, text = (_read(model, one) for one in (features, bare, by_text_alone(features)))
+    rows = rows[events[rows] > 0]
+    weight, fold = events[rows] / (events[rows] + TRUST), generator.permutation(len(rows)) % FOLDS
+    truth = vectors[rows].astype(np.float64)
+    read, plain, text = (_read(model, one, rows) for one in (features, bare, by_text_alone(features)))
     of_described = [_Told(columns, weight * described * by) for (columns, described), by in ((read, 1.0), (plain, 0.5))]
     described, figures = _Ridge(of_described, truth, fold).best(0.0)
     alone, of_alone = _Ridge([_Told(text[0], weight)], truth, fold).best(ALONE_SLACK)
     _write(model, described, alone)
-    said = np.where(read[1][:, None], read[0] @ described, read[0] @ alone)
-    ids = np.where(events[:, None] > 0, truth - said, 0.0)
-    model.item_tower.start_ids(torch.from_numpy(ids.astype(np.float32)))
+    ids = np.where(events[:, None] > 0, vectors - item_vectors(model, nameless_items(features)), np.float32(0.0))
+    model.item_tower.start_ids(torch.from_numpy(ids))
     return figures | {f"alone:{name}": figure for name, figure in of_alone.items()}
 
 
@@ -124,17 +124,19 @@ def _parts(model: MultiTaskModel) -> tuple[slice, slice, slice, slice]:
 
 
 @torch.no_grad()
-def _read(model: MultiTaskModel, features: Features) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """What content's last layer reads of every item, float64 [N, P]; which are known by more than text, bool [N]."""
+def _read(
+    model: MultiTaskModel, features: Features, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """What content's last layer reads of items [n], float64 [n, P]; which are known by more than text, bool [n]."""
     model.eval()
-    items, tower = features.items(), model.item_tower
+    items, tower = features.items(rows), model.item_tower
     graph = model.graph_encoder(items.entity)
     by_text, by_attributes, by_graph = tower.switches
-    bag = torch.zeros(len(features), model.spec.attribute_vocabulary)
+    bag = torch.zeros(len(rows), model.spec.attribute_vocabulary)
     bag.scatter_add_(1, items.attributes, (items.attributes > 0).float())
     bag = bag[:, 1:] / bag[:, 1:].sum(1, keepdim=True).clamp(min=1)
     crossed = tower.crossed(items.text, items.attributes, graph) * tower.cross.width**-0.5
-    blocks = (items.text * by_text, bag * by_attributes, graph * by_graph, crossed, torch.ones(len(features), 1))
+    blocks = (items.text * by_text, bag * by_attributes, graph * by_graph, crossed, torch.ones(len(rows), 1))
     return torch.cat(blocks, dim=1).double().numpy(), tower.described(items.attributes, graph).numpy()
 
 

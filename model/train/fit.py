@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.config import Recipe, Training
-from model.data.log import ByUser, Dataset, Log
+from model.data.log import Dataset, Log
 from model.data.spec import build_spec, context_table
 from model.features.calibration import Calibration, Identity
 from model.features.counters import ItemCounters
@@ -87,7 +87,7 @@ class Learner:
         settings, (recipe, dataset) = recipe.training, used(recipe, dataset)
         torch.manual_seed(settings.seed)
         self.recipe, self.dataset, self.settings, self.record = recipe, dataset, settings, record
-        self.generator = np.random.default_rng(settings.seed)
+        self.generator, self.users = np.random.default_rng(settings.seed), len(dataset.users)
         self.plan: Plan = make_plan(dataset.log)
         self.spec = build_spec(recipe, dataset, text_dim=text.shape[1])
         self.features = make_features(self.spec, dataset, text, self.plan.log.take(self.plan.base))
@@ -103,7 +103,7 @@ class Learner:
     @property
     def moments(self) -> Moments:
         """The log as moments, under the spec of now."""
-        return Moments(self.spec, self.plan.log, len(self.dataset.users), timed=self.plan.temporal)
+        return Moments(self.spec, self.plan.log, self.users, timed=self.plan.temporal)
 
     @property
     def valid(self) -> NDArray[np.int64]:
@@ -111,17 +111,9 @@ class Learner:
         rows = np.flatnonzero(self.plan.valid)
         return np.sort(self.generator.permutation(rows)[:VALID_SLATES])
 
-    def grouped(self, known: NDArray[np.bool_]) -> ByUser:
-        """The rows `known` (bool [n]) by user."""
-        return self.plan.log.take(known).by_user(len(self.dataset.users))
-
-    def tables(self, known: NDArray[np.bool_], given: Mapping[str, Neighbours] | None = None) -> dict[str, Neighbours]:
-        """Channel tables that know the rows `known` (bool [n]); those in `given` are taken as they are."""
-        return self.maker.make(self.spec, self.grouped(known), given)
-
     def fit_channels(self) -> None:
         """Choose how each channel reads a history, on the validation part."""
-        log = self.grouped(self.plan.train)
+        log = self.plan.grouped(self.plan.train, self.users)
         channels, figures = self.maker.tune(self.spec, log, self.moments, self.valid)
         self.spec = self.spec.model_copy(update={"channels": channels})
         self.record.figures["channels"] = figures
@@ -129,12 +121,12 @@ class Learner:
 
     def tower_data(self, known: NDArray[np.bool_]) -> TowerData:
         """What the towers learn from when they may know the rows `known`."""
-        moments = Moments(self.spec, self.plan.log.take(known), len(self.dataset.users), timed=self.plan.temporal)
+        moments = Moments(self.spec, self.plan.log.take(known), self.users, timed=self.plan.temporal)
         return TowerData(moments, self.context[known], self.features)
 
     def fit_towers(self) -> int:
         """Stage 1 on the base; the number of epochs that was best."""
-        log = self.grouped(self.plan.base)
+        log = self.plan.grouped(self.plan.base, self.users)
         start(self.model, self.features, self.bare, log, self.dataset.graph, self.generator)
         data, settings = self.tower_data(self.plan.base), self.settings
         held, watched = (
@@ -231,8 +223,9 @@ class Learner:
         known = np.ones(len(self.plan.log), bool) if self.settings.refit else self.plan.train
         log = self.plan.log.take(known)
         counters = count(self.spec, len(self.features), log)
+        tables = self.maker.make(self.spec, log.by_user(self.users))
         return Fitted(
-            self.model, self.spec, self.features, self.tables(known), counters, calibration, log, self.plan.temporal,
+            self.model, self.spec, self.features, tables, counters, calibration, log, self.plan.temporal,
             self.twins,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import Training
-from model.data.log import TRAIN, VALID, ByUser, Dataset, Log
+from model.data.log import TRAIN, VALID, Dataset, Log
 from model.data.spec import context_table
 from model.features.neighbours import Neighbours
 from model.features.ranking import ArrayItems
@@ -113,7 +113,8 @@ class Lessons:
         unmet = np.bincount(self.plan.log.item[train], minlength=len(self.features)) == 0
         new = unmet[self.plan.log.item[rows]] & (not self.plan.temporal)
         lists = self.around(self.events, rows[~new], draw, known, "validation slates")
-        return [part for part in [lists, self.played(unmet, rows[new], draw, known, "new items"), *found] if len(part)]
+        cold = self.played(unmet, rows[new], self.plan.valid, draw, known, "new items")
+        return [part for part in [lists, cold, *found] if len(part)]
 
     def lists(self) -> list[Slates]:
         """Lists around (a sample of) the taught rows; each fold's tables have not seen them."""
@@ -121,7 +122,7 @@ class Lessons:
             return []
         draw = Draw(self.settings.slate, self._random, newcomers=self.settings.item_dropout / 2)
         rows, parts = self.sample(self.plan.taught), []
-        costly = self.maker.costly(self.spec, self.grouped(self.plan.base))
+        costly = self.maker.costly(self.spec, self.plan.grouped(self.plan.base, self._users))
         for fold in range(self.plan.folds):
             mine = rows[self.plan.fold[rows] == fold]
             known = self.knowledge(self.tables(self.plan.known(fold), costly), self.plan.base)
@@ -142,18 +143,25 @@ class Lessons:
             rows = self.generator.permutation(np.flatnonzero(self.plan.train & cold[log.item]))
             rows = rows[np.unique(log.user[rows], return_index=True)[1]]  # one a user
             rows = np.sort(self.generator.permutation(rows)[: round(lists / GAMES)])
-            parts.append(self.played(cold, rows, draw, known, "played cold"))
+            parts.append(self.played(cold, rows, self.plan.train, draw, known, "played cold"))
         return [Slates.concatenate(part for part in parts if len(part))] if any(map(len, parts)) else []
 
     def played(
-        self, cold: NDArray[np.bool_], rows: NDArray[np.int64], draw: Draw, known: Knowledge, label: str
+        self,
+        cold: NDArray[np.bool_],
+        rows: NDArray[np.int64],
+        among: NDArray[np.bool_],
+        draw: Draw,
+        known: Knowledge,
+        label: str,
     ) -> Slates:
         """Lists of the items `cold` (bool [N]) around some of the log's rows, when nothing of them has happened.
 
-        Where the log is not split by time they are asked for at the end of all that is known.
+        They look for what their users did in the rows `among` (bool [n]), and where the log is not split by time they
+        are asked for at the end of all that is known.
         """
-        log, users, temporal = self.plan.log, len(self.features.profile), self.plan.temporal
-        theirs = np.flatnonzero(cold[log.item] & np.isin(log.user, log.user[rows]))
+        log, users, temporal = self.plan.log, self._users, self.plan.temporal
+        theirs = np.flatnonzero(among & cold[log.item] & np.isin(log.user, log.user[rows]))
         asked = log.take(theirs)
         if not temporal:
             asked = replace(asked, order=np.full(len(asked), log.order.max(initial=0) + 1))
@@ -220,19 +228,19 @@ class Lessons:
         rows = np.flatnonzero(among)
         return np.sort(self.generator.permutation(rows)[: self.settings.ranker_examples])
 
-    def grouped(self, known: NDArray[np.bool_]) -> ByUser:
-        """The rows `known` (bool [n]) by user."""
-        return self.plan.log.take(known).by_user(len(self.features.profile))
-
     def tables(self, known: NDArray[np.bool_], given: Mapping[str, Neighbours] | None = None) -> dict[str, Neighbours]:
         """Channel tables that know the rows `known` (bool [n]); those in `given` are taken as they are."""
-        return self.maker.make(self.spec, self.grouped(known), given)
+        return self.maker.make(self.spec, self.plan.grouped(known, self._users), given)
 
     def knowledge(self, tables: Mapping[str, Neighbours], counted: NDArray[np.bool_]) -> Knowledge:
         """What slates may know; by user the counters stand at the end of `counted`, by time they move with the log."""
         log, size = self.plan.log, len(self.features)
         fixed = None if self.plan.temporal else count(self.spec, size, log.take(counted))
         return Knowledge(tables, fixed, log, self.items, self.features.known)
+
+    @property
+    def _users(self) -> int:
+        return len(self.features.profile)
 
     @property
     def _random(self) -> int:

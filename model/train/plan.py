@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.log import TRAIN, VALID, Log
+from model.data.log import TRAIN, VALID, ByUser, Log
 
 HELD_SHARE, HELD_MOST = 0.15, 20  # of each user's newest events, where the split is by user
 TIME_SHARE = 0.25  # newest training events, where the split is by time
@@ -40,6 +40,10 @@ class Plan:
     def known(self, fold: int) -> NDArray[np.bool_]:
         """Rows that the channel tables of a fold know, bool [n]."""
         return self.base if self.temporal else self.base | (self.taught & (self.fold != fold))
+
+    def grouped(self, known: NDArray[np.bool_], users: int) -> ByUser:
+        """The rows `known` (bool [n]) by user, of so many users."""
+        return self.log.take(known).by_user(users)
 
     @property
     def parts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:

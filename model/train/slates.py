@@ -140,8 +140,8 @@ class SlateBuilder:
         ahead = [rows[at : at + 1] for at in range(len(rows))] if cold is None else self.moments.onwards(rows)
         for place in tqdm(range(len(rows)), desc=label, mininterval=2, disable=len(rows) < 2000):
             counters.until(float(self.moments.log.time[rows[place]]))
-            found = self._one(ahead[place], user_vectors[place], knowledge, counters.counters, generator, cold)
-            made.append(found)
+            row, vector = int(rows[place]), user_vectors[place]
+            made.append(self._one(row, ahead[place], vector, knowledge, counters.counters, generator, cold))
         return self._packed(rows, user_vectors, made, 1 + self.draw.offered + self.draw.random)
 
     def judge(
@@ -178,6 +178,7 @@ class SlateBuilder:
 
     def _one(
         self,
+        row: int,
         ahead: NDArray[np.int64],
         vector: NDArray[np.float32],
         known: Knowledge,
@@ -186,10 +187,8 @@ class SlateBuilder:
         cold: NDArray[np.bool_] | None,
     ) -> _Made:
         """Candidates, roles, features, user features of one moment, and whether its positive is new to the user."""
-        row = int(ahead[0])
         history, had = self.moments.history(row), self.moments.had(row)
-        events = self._wanted(ahead, had, generator)
-        positive = int(self.moments.log.item[events[0]])
+        events, positive = self._wanted(row, ahead, had, generator), int(self.moments.log.item[row])
         allowed = rivals(known.met, positive) if cold is None else cold.copy()
         allowed[had] = False
         evidence = self.evidence(history, vector, known, allowed)
@@ -233,12 +232,13 @@ class SlateBuilder:
         return found
 
     def _wanted(
-        self, ahead: NDArray[np.int64], had: NDArray[np.int64], generator: np.random.Generator
+        self, row: int, ahead: NDArray[np.int64], had: NDArray[np.int64], generator: np.random.Generator
     ) -> NDArray[np.int64]:
-        """The first row, or some of the rows `ahead` whose items are new to the user, each item once."""
-        items, first = np.unique(self.moments.log.item[ahead], return_index=True)
-        rows = ahead[first[~np.isin(items, had)]]
-        return generator.permutation(rows)[: self.draw.wanted] if len(ahead) > 1 and len(rows) else ahead[:1]
+        """The row, then some of the rows `ahead` whose items are new to the user, each item once."""
+        item = self.moments.log.item
+        items, first = np.unique(item[ahead], return_index=True)
+        others = ahead[first[~np.isin(items, had) & (items != item[row])]]
+        return np.append(row, generator.permutation(others)[: self.draw.wanted - 1])
 
     def _candidates(
         self,

@@ -200,10 +200,14 @@ def test_items_are_played_cold_in_the_guise_of_newcomers_and_nobody_has_met_them
     assert (made.candidates[real] >= size).all()
     items = made.candidates % size
     for place, row in enumerate(made.row.tolist()):
-        assert learner.plan.log.item[row] in items[place] or (made.role[place] == POSITIVE).sum() == WANTED
+        assert items[place][0] == learner.plan.log.item[row]
         assert not np.isin(made.rows[place][made.rows[place] >= 0], items[place][real[place]]).any()
     wanted = (made.role == POSITIVE).sum(1)
     assert 1 <= wanted.min() < wanted.max() <= WANTED
+    log, train = learner.plan.log, learner.plan.train
+    known = set(zip(log.user[train].tolist(), log.item[train].tolist(), strict=True))
+    for user, mine, roles in zip(made.user.tolist(), items, made.role, strict=True):
+        assert all((user, item) in known for item in mine[roles == POSITIVE].tolist()), "learned from what validates"
 
 
 def test_items_that_nobody_met_validate_at_the_end_of_what_is_known(world: World) -> None:
@@ -214,6 +218,7 @@ def test_items_that_nobody_met_validate_at_the_end_of_what_is_known(world: World
     (lists,) = learner.lessons().valid(rows)
     assert sorted(lists.row.tolist()) == sorted(rows.tolist())
     known = learner.plan.log.take(learner.plan.train)
+    assert np.array_equal(lists.candidates[:, 0], learner.plan.log.item[lists.row])
     for place, row in enumerate(lists.row.tolist()):
         mine = known.item[known.user == learner.plan.log.user[row]][-lists.rows.shape[1] :]
         assert lists.rows[place][lists.rows[place] >= 0].tolist() == mine.tolist()

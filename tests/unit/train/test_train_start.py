@@ -11,7 +11,7 @@ from model.features.spec import AttributeSpec
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
 from model.train.batches import item_vectors
-from model.train.content import settle
+from model.train.content import by_text_alone, settle
 from model.train.guises import in_guises, inserted, nameless_items, newcomers, renamed
 from model.train.start import start, start_graph, start_vectors
 from tests.learners import ITEMS, SPEC, USERS, WALK, features, net
@@ -60,6 +60,16 @@ def test_content_explains_unseen_items_where_it_can_and_admits_where_it_cannot()
     by_text = (items.text @ RNG.normal(size=(3, 8))).astype(np.float32)
     assert fitted(by_text, items)[1]["explained"] > 0.9
     assert fitted(RNG.normal(size=(MANY, 8)).astype(np.float32), items)[1]["explained"] < 0.05
+
+
+def test_where_no_item_is_described_only_texts_are_fitted() -> None:
+    items = by_text_alone(many())
+    truth = (items.text @ RNG.normal(size=(3, 8))).astype(np.float32)
+    model, figures = fitted(truth, items)
+    assert figures["explained"] == 0.0
+    assert figures["alone:explained"] > 0.9
+    assert not model.item_tower.read_text.weight.any()
+    np.testing.assert_allclose(item_vectors(model, items)[:-3], truth[:-3], atol=1e-4)
 
 
 def test_items_with_events_keep_their_vectors_and_all_others_are_what_content_says() -> None:
