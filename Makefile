@@ -15,7 +15,7 @@ help: ## this list
 
 # What runs and trains; `demo` and `serve` need no more. Compiling all byte code would take a minute; what is imported is
 # compiled here, once, even where the environment keeps Python from writing any, since every start would pay for it.
-$(VENV)/.run: pyproject.toml constraints/all.txt
+$(VENV)/.run: pyproject.toml constraints/all.txt $(wildcard model/*/kernels/*.c)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --no-compile --editable '.[serve,train]'
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import app.worker, app.serve, app.state.embedded, app.batch.recommend, model.job'

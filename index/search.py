@@ -12,16 +12,7 @@ EXACT_ROWS = 4096  # up to so many allowed rows are scored one by one: cheaper t
 def exact(vectors: NDArray[np.float32], query: NDArray[np.float32], k: int, rows: NDArray[np.int64]) -> Evidence:
     """The k of `rows` whose vectors [N, D] have the highest inner product with `query` [D], best first."""
     scores = vectors.take(rows, axis=0) @ query
-    return best(rows, scores, k)
-
-
-def best(rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> Evidence:
-    """The k highest scored rows, score descending, then row; a tie at the cut keeps the lower rows."""
-    if len(rows) > k:
-        cut = np.partition(scores, len(scores) - k)[len(scores) - k] if k else np.inf
-        near = scores >= cut
-        rows, scores = rows[near], scores[near]
-    return Evidence.ranked(rows, scores).top(k)
+    return Evidence.best(rows, scores, k)
 
 
 def ordered(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Evidence:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.backends import Mask
-from index.search import best
 from index.view import Rows, View, padded
 from model.features.neighbours import Evidence
 
@@ -19,7 +18,7 @@ CANDIDATES = 1_000
 def similar(view: View, row: int, k: int, allowed: Mask | None = None) -> Evidence:
     """The k visible items most like the one at `row`, itself left out; scores in [-1, 1], best first."""
     rows = _candidates(view, row, k, allowed)
-    return best(rows, _likeness(view, row, rows), k)
+    return Evidence.best(rows, _likeness(view, row, rows), k)
 
 
 def cosines(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.backends import Mask, open_index
-from index.search import best, search_allowed
+from index.search import search_allowed
 from index.similar import cosines
 from model.bundle import Bundle
 from model.features.neighbours import Evidence
@@ -30,4 +30,4 @@ class UserIndex:
         """The k users of highest cosine with a user's vector [D], best first; pass a mask without that user."""
         unit = vector / max(float(np.linalg.norm(vector)), 1e-9)
         near = self.search(unit, max(k, CANDIDATES), allowed).rows
-        return best(near, cosines(self._vectors.take(near, axis=0), unit), k)
+        return Evidence.best(near, cosines(self._vectors.take(near, axis=0), unit), k)

@@ -13,8 +13,9 @@ from index.columns import AttributeColumn, open_columns
 from index.delta import DeltaView
 from index.filters import NumberColumn, Wanted, attribute_of, bounds, plain_values
 from index.ids import CatalogueIds
-from index.search import best, search_allowed, without
+from index.search import search_allowed, without
 from model.bundle import Bundle
+from model.features import kernels
 from model.features.neighbours import Evidence
 from model.features.records import ItemRecord
 from model.features.spec import AttributeSpec
@@ -147,7 +148,7 @@ class View:
             return found
         rows = rows[~np.isin(rows, excluded)]
         scores = self.delta.vectors.take(self.slot[rows], axis=0) @ vector
-        return best(np.concatenate([found.rows, rows]), np.concatenate([found.scores, scores]), k)
+        return Evidence.best(np.concatenate([found.rows, rows]), np.concatenate([found.scores, scores]), k)
 
     def _search_base(self, vector: NDArray[np.float32], k: int, allowed: Mask | None, excluded: Rows) -> Evidence:
         index, vectors, size = self.base.index, self.base.vectors, len(self.base)
@@ -161,13 +162,15 @@ class View:
         return search_allowed(index, vectors, vector, k, mask)
 
     def _taken(self, rows: Rows, base: NDArray[Any], delta: NDArray[Any]) -> NDArray[Any]:
+        taken = np.empty((len(rows), base.shape[1]), base.dtype)
+        if not len(delta):
+            kernels.take(base, rows, taken)
+            return taken
         if len(rows) and rows.min() < 0:
             raise IndexError(f"row {rows.min()}: rows start at 0")  # -1 would silently be the last item
-        if not len(delta):
-            return base.take(rows, axis=0)
         slots = self.slot.take(rows)
         fresh = slots >= 0
-        taken = base.take(np.where(fresh, 0, rows), axis=0)
+        kernels.take(base, np.where(fresh, 0, rows), taken)
         taken[fresh] = delta[slots[fresh]]
         return taken
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from app.pipeline.request import RecommendRequest
 from index.backends import Mask
-from index.search import best
 from index.view import View
 from model.features.neighbours import Evidence
 from model.ids import NO_ROW
@@ -22,31 +21,19 @@ class Allowed:
     mask: Mask | None
     excluded: NDArray[np.int64]
 
-    def keep(self, offered: Evidence) -> Evidence:
-        """Only the entries that may be answered, order kept."""
-        good = self.having(offered.rows)
-        return offered if good.all() else Evidence(offered.rows[good], offered.scores[good])
+    @property
+    def rule(self) -> tuple[Mask, NDArray[np.int64]]:
+        """The mask that holds and the excluded rows, as `Evidence.best` and `Neighbours.best` take them."""
+        return self.view.visible if self.mask is None else self.mask, self.excluded
 
     def best(self, offered: Evidence, k: int) -> Evidence:
-        """The k best entries that may be answered, of entries in any order; only as many are looked up as it takes."""
-        few = best(offered.rows, offered.scores, k + len(self.excluded))
-        kept = self.keep(few)
-        if len(kept) < k and len(few) < len(offered):  # hidden, or outside of a filter
-            kept = self.keep(offered)
-            return best(kept.rows, kept.scores, k)
-        return kept.top(k)
-
-    def having(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of `rows` may be answered, bool [len(rows)]; a few rows are looked up, the catalogue is not walked."""
-        good: NDArray[np.bool_] = (self.view.visible if self.mask is None else self.mask).take(rows)
-        if len(self.excluded):
-            good &= self.excluded.take(self.excluded.searchsorted(rows), mode="clip") != rows
-        return good
+        """The k best entries that may be answered, of entries in any order."""
+        return Evidence.best(offered.rows, offered.scores, k, *self.rule)
 
     def rows(self) -> NDArray[np.int64]:
         """All rows that may be answered, ascending."""
-        rows = np.flatnonzero(self.view.visible if self.mask is None else self.mask)
-        return rows[self.having(rows)]
+        mask, excluded = self.rule
+        return np.setdiff1d(np.flatnonzero(mask), excluded, assume_unique=True)
 
     def search(self, vector: NDArray[np.float32], k: int) -> Evidence:
         """The k allowed rows closest to `vector` [D]; full whenever so many are allowed."""

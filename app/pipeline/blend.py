@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import RequestError
+from model.features import kernels
 from model.features.spec import TaskSpec
 
 
@@ -31,26 +32,23 @@ def blend_weights(tasks: Sequence[TaskSpec], asked: Mapping[str, float] | None) 
     return np.asarray(weights / weights.sum(), np.float64)
 
 
-def chances(tasks: Sequence[TaskSpec], values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Calibrated outputs [C, T] as numbers in [0, 1]: values of regression and ordinal tasks by their range."""
-    low, width = _ranges(tuple((task.low, task.high) if _is_value(task) else (0.0, 1.0) for task in tasks))
-    made: NDArray[np.float64] = (values - low) / width
-    return np.minimum(np.maximum(made, 0.0, out=made), 1.0, out=made)
-
-
 @lru_cache(maxsize=64)
 def _ranges(ranges: tuple[tuple[float, float], ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where each task's values begin and how far they go, [T]."""
-    low, high = np.asarray(ranges).T
+    low, high = np.ascontiguousarray(np.asarray(ranges).T)
     return low, np.maximum(high - low, 1e-9)
 
 
 def blended(
     tasks: Sequence[TaskSpec], values: NDArray[np.float32], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Scores float64 [C] of calibrated outputs [C, T]; each row is summed alone, so equal rows score equally."""
-    parts = (chances(tasks, values) * weights).T
-    scores: NDArray[np.float64] = np.add.reduce(np.ascontiguousarray(parts))  # task by task, along the candidates
+    """Scores float64 [C] of calibrated outputs [C, T]: values of regression and ordinal tasks count by their range.
+
+    Each row is summed alone, so equal rows score equally.
+    """
+    low, width = _ranges(tuple((task.low, task.high) if _is_value(task) else (0.0, 1.0) for task in tasks))
+    scores = np.empty(len(values), np.float64)
+    kernels.blend(np.ascontiguousarray(values, np.float32), low, width, weights, scores)
     return scores
 
 

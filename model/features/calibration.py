@@ -1,18 +1,14 @@
 """From a head's raw output to the number shown: one arithmetic for evaluation and serving, stored in the manifest."""
 
+from functools import cached_property
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from model.features import kernels
 from model.features.spec import Frozen
-
-
-def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logistic function that does not overflow; any shape."""
-    half: NDArray[np.float32] = 0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits, np.float32)))
-    return half
 
 
 class Platt(Frozen):
@@ -24,7 +20,9 @@ class Platt(Frozen):
 
     def apply(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of raw logits; any shape."""
-        return sigmoid(self.a * outputs + self.b)
+        made = np.empty(outputs.shape, np.float32)
+        kernels.platt(np.asarray(outputs, np.float32).reshape(-1), self.a, self.b, made.reshape(-1))
+        return made
 
 
 class Isotonic(Frozen):
@@ -42,7 +40,12 @@ class Isotonic(Frozen):
 
     def apply(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Calibrated values of raw outputs; any shape."""
-        return np.interp(outputs, self.x, self.y).astype(np.float32)
+        return np.interp(outputs, *self._curve).astype(np.float32)
+
+    @cached_property
+    def _curve(self) -> NDArray[np.float64]:
+        """x and y, [2, n]."""
+        return np.asarray([self.x, self.y])
 
 
 class Identity(Frozen):

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.features import kernels
+
 PRIOR_EVENTS = 5.0  # pseudo-events of the catalogue's mean in a smoothed mean value
-LONG_AGO = 1e20  # seconds
 PRIOR_COUNT = 1.0  # pseudo-count of an average item in a share
 
 
@@ -92,27 +93,19 @@ class ItemCounters:
         like or buy it, say, whatever its popularity · age: log(1 + hours from an item's first event to the newest event
         of all) / 10, 0 if it has none. Every column is a logarithm, so all are taken at once.
         """
-        rows, met = self._met(rows)
-        now, (kinds, windows) = self._now(), self.total.shape
-        told = np.empty((kinds * windows + kinds + 1, len(rows)), np.float32)
-        shares, rates, age = told[: self.total.size], told[self.total.size : -1], told[-1]
-        taken = self.counts.take(rows, axis=0).reshape(len(rows), self.total.size)
-        counts = taken.T.astype(np.float32, order="C").reshape(kinds, windows, len(rows))
-        if not met.all():
-            counts *= met
-        np.multiply(counts, _fade(now - self.newest.take(rows), self.half_lives), out=shares.reshape(counts.shape))
-        shares += np.float32(PRIOR_COUNT)
-        usual = self.total[:, -1] + PRIOR_COUNT
-        usual = (usual / usual.sum()).astype(np.float32)[:, None]
-        np.add(counts[:, -1], np.float32(PRIOR_EVENTS) * usual, out=rates)
-        rates /= counts[:, -1].sum(axis=0) + np.float32(PRIOR_EVENTS)
-        age[:] = now - np.where(met, self.first.take(rows), np.inf)
-        np.maximum(age * np.float32(1 / 3600) + np.float32(1), np.float32(1), out=age)
-        np.log(told, out=told)
-        shares -= np.log(self.total / max(len(self), 1) + PRIOR_COUNT).astype(np.float32).reshape(-1, 1)
-        rates -= np.log(usual)
-        age *= np.float32(0.1)
-        return told.T
+        made = np.empty((len(rows), self.width), np.float32)
+        self.fill(rows, made)
+        return made
+
+    @property
+    def width(self) -> int:
+        """How many `columns` there are."""
+        return int(self.total.size) + len(self.total) + 1
+
+    def fill(self, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+        """Write `columns` into `out` float32 [len(rows), width]."""
+        known = (self.counts, self.newest, self.first, self.half_lives, self.total)
+        kernels.counted(rows, *known, self._now(), PRIOR_COUNT, PRIOR_EVENTS, out)
 
     def _now(self) -> float:
         """The newest event's time; any before the first one, since nothing has happened whose age could be read."""
@@ -122,23 +115,20 @@ class ItemCounters:
         """The shares of `columns`, float32 [len(rows), E · W]."""
         return self.columns(rows)[:, : self.total.size]
 
-    def mean_values(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Smoothed mean event value of each item, float32 [len(rows)]; NaN when the log has no values at all."""
+    def fill_values(self, rows: NDArray[np.int64], low: float, high: float, out: NDArray[np.float32]) -> None:
+        """Each item's smoothed mean event value on a scale from low to high, into `out` float32 [len(rows), 1].
+
+        0 is low, 1 high, and 0.5 all there is to say when the log has no values at all.
+        """
         total, count = self._all_values()
         prior = total / count if count else np.nan
-        rows, met = self._met(rows)
-        sums, counts = self.value_sum.take(rows) * met, self.value_count.take(rows) * met
-        return ((sums + PRIOR_EVENTS * prior) / (counts + PRIOR_EVENTS)).astype(np.float32)
+        kernels.valued(rows, self.value_sum, self.value_count, prior, PRIOR_EVENTS, low, high, out)
 
     def _all_values(self) -> tuple[float, float]:
         """Sum and number of all event values: added up once: the catalogue is too long for every request."""
         if self._values is None:
             self._values = float(self.value_sum.sum()), float(self.value_count.sum())
         return self._values
-
-    def _met(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Rows that can be read, and which of those asked for are here; one beyond the end has had no event."""
-        return np.minimum(rows, len(self) - 1), rows < len(self)
 
     def save(self, folder: Path) -> None:
         """Write the arrays as .npy files."""
@@ -153,13 +143,6 @@ class ItemCounters:
         names = ("half_lives", "counts", "newest", "first", "value_sum", "value_count", "total")
         arrays = {name: np.load(folder / f"{name}.npy") for name in names}
         return cls(**arrays, total_newest=float(np.load(folder / "total_newest.npy")))
-
-
-def _fade(seconds: NDArray[np.float64], half_lives: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Factor float32 [W, n] that brings counts forward by some time [n]; where that is unknown, none are decayed."""
-    ages = np.minimum(seconds, LONG_AGO).astype(np.float32)
-    fade: NDArray[np.float32] = np.exp((-np.log(2.0) / half_lives).astype(np.float32)[:, None] * ages)
-    return fade
 
 
 def _add(

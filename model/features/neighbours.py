@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.features import kernels
+
 FILES = ("indptr", "indices", "weights")
-DENSE_ITEMS = 50_000  # up to so many items, sums over the whole catalogue are cheaper than sorting what is reached
+NO_ROWS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,31 @@ class Evidence:
         return cls(rows[order], scores[order])
 
     @classmethod
+    def best(
+        cls,
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        k: int,
+        mask: NDArray[np.bool_] | None = None,
+        excluded: NDArray[np.int64] = NO_ROWS,
+    ) -> "Evidence":
+        """The k best entries in order, among rows that `mask` (bool [catalogue]) allows and `excluded` does not hold.
+
+        `excluded` int64 ascends; each of `rows` comes once; a tie at the cut keeps the lower rows. Raises IndexError
+        for a row outside of the mask.
+        """
+        best_rows, best_scores = np.empty(min(k, len(rows)), np.int64), np.empty(min(k, len(rows)), np.float32)
+        found = kernels.best(
+            np.ascontiguousarray(rows, np.int64),
+            np.ascontiguousarray(scores, np.float32),
+            mask,
+            excluded,
+            best_rows,
+            best_scores,
+        )
+        return cls(best_rows[:found], best_scores[:found])
+
+    @classmethod
     def empty(cls) -> "Evidence":
         """Nothing to say."""
         return cls(np.empty(0, np.int64), np.empty(0, np.float32))
@@ -58,33 +85,22 @@ class Neighbours:
 
     def evidence(self, rows: NDArray[np.int64], factors: NDArray[np.float32]) -> Evidence:
         """Sum over history items: score(j) = Σ_i factors[i] · weight(rows[i] → j); unknown rows add nothing."""
-        return Evidence.ranked(*self.reached(rows, factors))
+        known = rows[rows < len(self)]
+        return self.best(rows, factors, int((self.indptr.take(known + 1) - self.indptr.take(known)).sum()))
 
-    def reached(
-        self, rows: NDArray[np.int64], factors: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The entries of `evidence` in no particular order, for callers that filter before they rank."""
-        targets, weights = self.entries(rows, factors)
-        if len(self) <= DENSE_ITEMS:
-            sums = np.bincount(targets, weights, len(self))
-            found = np.flatnonzero(sums)
-            return found, sums[found].astype(np.float32)
-        unique, added = summed(targets, weights, np.empty(len(self), np.int32))
-        return unique.astype(np.int64), added
-
-    def entries(
-        self, rows: NDArray[np.int64], factors: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Every neighbour of every history item with its weighted weight: what `reached` adds up."""
-        known = rows < len(self)
-        if not known.all():
-            rows, factors = rows[known], factors[known]
-        starts, ends = self.indptr.take(rows), self.indptr.take(rows + 1)
-        spans = list(zip(starts.tolist(), ends.tolist(), strict=True))
-        targets = np.concatenate([self.indices[:0], *[self.indices[start:end] for start, end in spans]])
-        weights = np.concatenate([self.weights[:0], *[self.weights[start:end] for start, end in spans]])
-        weights *= np.repeat(factors, ends - starts)
-        return targets, weights
+    def best(
+        self,
+        rows: NDArray[np.int64],
+        factors: NDArray[np.float32],
+        k: int,
+        mask: NDArray[np.bool_] | None = None,
+        excluded: NDArray[np.int64] = NO_ROWS,
+    ) -> Evidence:
+        """The k best of `evidence` that may be answered, as of `Evidence.best`."""
+        best_rows, best_scores = np.empty(k, np.int64), np.empty(k, np.float32)
+        table = (self.indptr, self.indices, self.weights)
+        found = kernels.neighbours(*table, rows, factors, mask, excluded, best_rows, best_scores)
+        return Evidence(best_rows[:found], best_scores[:found])
 
     def save(self, folder: Path) -> None:
         """Write the three arrays as .npy files into `folder`."""
@@ -118,18 +134,3 @@ class Neighbours:
         near = np.arange(len(source)) - first[source] < keep
         indptr = np.searchsorted(source[near], np.arange(size + 1)).astype(np.int64)
         return cls(indptr, target[near].astype(np.int32), sums[near].astype(np.float32))
-
-
-def summed(
-    keys: NDArray[np.int32], weights: NDArray[np.float32], note: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The distinct keys, in order of where each stands last, and the sum of each one's weights.
-
-    `note` int32 has a place for every key there can be and says who wrote there last; what nobody wrote is never read,
-    so nothing is set before. A third of the time of sorting, whatever the size.
-    """
-    places = np.arange(len(keys), dtype=np.int32)
-    note[keys] = places
-    unique = keys[note.take(keys) == places]
-    note[unique] = places[: len(unique)]
-    return unique, np.bincount(note.take(keys), weights, len(unique)).astype(np.float32)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.events import History
+from model.features import kernels
 from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence, Neighbours
 from model.features.spec import ChannelSpec, FeatureSpec
@@ -21,6 +22,7 @@ Inputs: TypeAlias = dict[str, NDArray[np.float32] | NDArray[np.int64]]
 RECENT = 0.9  # weight of an event, relative to the next newer one, in what a user did recently
 TASTE_EVENTS = 200  # newest events whose vectors make a taste: it lasts longer than what the user tower reads
 NEVER = 2.0  # how a gap reads that has no beginning: longer than any
+NOTHING = Evidence.empty()
 RANK_OFFSET = 10.0  # a rank r reads as RANK_OFFSET / (RANK_OFFSET + r), 0 when the channel does not offer the item
 
 
@@ -72,14 +74,7 @@ def user_tower_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable) -> In
 
 def neighbour_evidence(table: Neighbours, channel: ChannelSpec, history: History) -> Evidence:
     """What an item-to-item channel offers: neighbours of its newest events, weighted decay^age, unfiltered."""
-    return Evidence.ranked(*neighbours_reached(table, channel, history))
-
-
-def neighbours_reached(
-    table: Neighbours, channel: ChannelSpec, history: History
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows and scores of `neighbour_evidence` in no particular order, for callers that filter before they rank."""
-    return table.reached(*neighbours_asked(channel, history))
+    return table.evidence(*neighbours_asked(channel, history))
 
 
 def neighbours_asked(channel: ChannelSpec, history: History) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -106,15 +101,9 @@ def ranker_inputs(
     made["user_vector"] = user_vector[None].astype(np.float32)
     made["user_features"] = user_features(spec, moment)[None]
     made["candidate_vectors"] = vectors[None]
-    of_items, kinds = counters.columns(candidates), len(spec.event_types)
-    columns = [
-        channel_columns(spec.channels, candidates, evidence, vectors @ user_vector),
-        of_items if kinds > 1 else np.delete(of_items, -2, axis=1),  # the one type's rate is always 1
-        scaled_values(spec, counters.mean_values(candidates))[:, None],
-        *_crosses(spec, moment.history, candidates, items),
-        *_tastes(spec, moment.history, vectors, items),
-    ]
-    made["candidate_features"] = np.concatenate(columns, axis=1, dtype=np.float32)[None]
+    made["candidate_features"] = _candidate_features(
+        spec, moment, user_vector, vectors, candidates, evidence, items, counters
+    )[None]
     return made
 
 
@@ -141,27 +130,17 @@ def user_features(spec: FeatureSpec, moment: Moment) -> NDArray[np.float32]:
     Of each event type: how often the user does it (log of the smoothed share among all events), the same of the newest
     events alone, and how long ago the last one was.
     """
-    history, size, types = moment.history, len(moment.history), len(spec.event_types) + 1
+    history, kinds = moment.history, len(spec.event_types)
+    made = np.empty(4 + 3 * kinds, np.float32)
     values = scaled_values(spec, history.values)
-    newness = powers(RECENT, size)
-    counts = np.bincount(history.types, minlength=types)[1:]
-    recent = np.bincount(history.types, newness, minlength=types)[1:]
-    last = np.full(types, np.nan)
-    last[history.types] = history.times  # the newest of a type is written last
-    gaps = _log_gaps(moment.now - last[1:])
-    of_all = np.asarray([np.log1p(size), _mean(values, np.ones(size)), _mean(values, newness), _newest(gaps)])
-    return np.concatenate([of_all, *_log_share(np.stack([counts, recent])), gaps], dtype=np.float32)
+    kernels.habits(history.types, values, history.times, moment.now, RECENT, NEVER, kinds, made)
+    return made
 
 
-def _log_gaps(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log(1 + seconds) / 10 of times since something, NEVER where it is unknown."""
-    return np.where(np.isnan(gaps), NEVER, np.log1p(np.maximum(gaps, 0.0)) / 10)
-
-
-def _newest(log_gaps: NDArray[np.float64]) -> float:
-    """The shortest of some gaps, 0 where there is none."""
-    shortest = float(log_gaps.min())
-    return shortest if shortest < NEVER else 0.0
+@lru_cache(maxsize=64)
+def _edges(edges: tuple[float, ...]) -> NDArray[np.float64]:
+    """Edges of the gaps' buckets as an array."""
+    return np.asarray(edges, np.float64)
 
 
 @lru_cache(maxsize=1024)
@@ -172,15 +151,26 @@ def powers(base: float, count: int) -> NDArray[np.float64]:
     return made
 
 
-def _log_share(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log of smoothed shares of counts [..., E], relative to equal ones."""
-    size = counts.shape[-1]
-    return np.asarray(np.log((counts + 0.5) / (counts.sum(-1, keepdims=True) + 0.5 * size) * size), np.float64)
-
-
-def _mean(values: NDArray[np.float32], weights: NDArray[np.float64]) -> float:
-    """Weighted mean with one pseudo-value of 0.5."""
-    return float((values @ weights + 0.5) / (weights.sum() + 1))
+def _candidate_features(
+    spec: FeatureSpec,
+    moment: Moment,
+    user_vector: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    candidates: NDArray[np.int64],
+    evidence: Mapping[str, Evidence],
+    items: ItemTable,
+    counters: ItemCounters,
+) -> NDArray[np.float32]:
+    """The columns of `candidate_feature_names`, float32 [C, F], each group written where it belongs."""
+    of_channels, of_items = 2 * len(spec.channels), counters.width - (len(spec.event_types) == 1)
+    made = np.empty((len(candidates), of_channels + of_items + 7), np.float32)
+    directions = np.concatenate([user_vector[None], _tastes(spec, moment.history, items)])
+    dots, *tastes = directions.astype(np.float32, copy=False) @ vectors.T
+    channel_columns(spec.channels, candidates, evidence, dots, made[:, :of_channels])
+    item_columns(spec, counters, candidates, made[:, of_channels : of_channels + of_items + 1])
+    _crosses(spec, moment.history, candidates, items, made[:, -6:-2])
+    made[:, -2], made[:, -1] = tastes
+    return made
 
 
 def channel_columns(
@@ -188,39 +178,24 @@ def channel_columns(
     candidates: NDArray[np.int64],
     evidence: Mapping[str, Evidence],
     dots: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Score and rank of each channel, [C, 2 · M]; the tower's score is exact for every candidate (`dots`)."""
-    rows, places = _ascending(candidates)
-    found = _looked_up(rows, [evidence.get(channel.name, Evidence.empty()) for channel in channels])[:, :, places]
+    out: NDArray[np.float32],
+) -> None:
+    """Score and rank of each channel into `out` [C, 2 · M]; the tower's score is exact for every candidate (`dots`)."""
+    lists = [evidence.get(channel.name, NOTHING) for channel in channels]
+    rows, scores = tuple(one.rows for one in lists), tuple(one.scores for one in lists)
+    kernels.evidence(candidates, rows, scores, RANK_OFFSET, out)
     for number, channel in enumerate(channels):
-        found[number, 0] = dots if channel.kind == "tower" else np.log1p(found[number, 0])
-    return found.reshape(-1, len(candidates)).T
+        if channel.kind == "tower":
+            out[:, 2 * number] = dots
 
 
-def _ascending(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64] | slice]:
-    """The distinct rows, ascending, and where each row stands among them; merged candidates are so already."""
-    return (rows, slice(None)) if (rows[1:] > rows[:-1]).all() else np.unique(rows, return_inverse=True)
-
-
-def _looked_up(candidates: NDArray[np.int64], lists: Sequence[Evidence]) -> NDArray[np.float32]:
-    """Score and rank reading of ascending candidates in each of M lists, 0 where one does not offer them; [M, 2, C]."""
-    size, sizes = len(candidates), [len(one) for one in lists]
-    found = np.zeros((len(lists), 2, size), np.float32)
-    if size and sum(sizes):
-        rows = np.concatenate([one.rows for one in lists])
-        places = candidates.searchsorted(rows)
-        hit = np.flatnonzero(candidates.take(places, mode="clip") == rows)
-        places += np.repeat(np.arange(len(lists)) * (2 * size), sizes)
-        places = places.take(hit)
-        found.put(places, np.concatenate([one.scores for one in lists]).take(hit))
-        found.put(places + size, np.concatenate([_rank_readings(one) for one in sizes]).take(hit))
-    return found
-
-
-@lru_cache(maxsize=1024)
-def _rank_readings(count: int) -> NDArray[np.float32]:
-    """How the ranks 0, 1, … of a list read."""
-    return (RANK_OFFSET / (RANK_OFFSET + np.arange(count))).astype(np.float32)
+def item_columns(spec: FeatureSpec, counters: ItemCounters, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+    """What counters say of items into `out`: shares, rates, age and mean value."""
+    if len(spec.event_types) > 1:
+        counters.fill(rows, out[:, :-1])
+    else:  # the one type's rate is always 1
+        out[:, :-1] = np.delete(counters.columns(rows), -2, axis=1)
+    counters.fill_values(rows, spec.value_low, spec.value_high, out[:, -1:])
 
 
 def _history_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable, length: int) -> Inputs:
@@ -233,12 +208,13 @@ def _history_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable, length:
             "history_values": np.zeros((1, 1), np.float32),
             "history_gaps": np.zeros((1, 1), np.int64),
         }
-    gaps = np.append(recent.times[1:], moment.now) - recent.times
+    gaps = np.empty(len(recent), np.int64)
+    kernels.gaps(recent.times, moment.now, _edges(spec.gap_edges), gaps)
     return {
         "history_vectors": items.vectors(recent.rows)[None],
         "history_types": recent.types[None],
         "history_values": scaled_values(spec, recent.values)[None],
-        "history_gaps": spec.gap_ids(gaps)[None],
+        "history_gaps": gaps[None],
     }
 
 
@@ -247,39 +223,31 @@ def _user_ids(moment: Moment) -> Inputs:
 
 
 def scaled_values(spec: FeatureSpec, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Event values mapped to [0, 1]; 0.5 where there is none."""
-    scaled = (values - spec.value_low) / max(spec.value_high - spec.value_low, 1e-9)
-    bounded = np.minimum(np.maximum(scaled, 0.0), 1.0)  # np.clip takes three times as long on a few hundred numbers
-    return np.where(np.isnan(values), 0.5, bounded).astype(np.float32)
+    """Event values, any shape, mapped to [0, 1]; 0.5 where there is none."""
+    made = np.empty(values.shape, np.float32)
+    kernels.scaled(values.reshape(-1), spec.value_low, spec.value_high, made.reshape(-1))
+    return made
 
 
 def _crosses(
-    spec: FeatureSpec, history: History, candidates: NDArray[np.int64], items: ItemTable
-) -> list[NDArray[np.float32]]:
-    """How the candidates' attributes and ids meet the history: four columns [C, 1]."""
+    spec: FeatureSpec,
+    history: History,
+    candidates: NDArray[np.int64],
+    items: ItemTable,
+    out: NDArray[np.float32],
+) -> None:
+    """How the candidates' attributes and ids meet the history, into four columns [C, 4]."""
     recent = history.last(spec.history_length)
-    ids, size = items.attributes(recent.rows), spec.attribute_vocabulary
-    values = np.repeat(scaled_values(spec, recent.values) - 0.5, ids.shape[1])
-    told = np.ones((3, size), np.float32)  # of each attribute id: that it is one, how often it was met, how liked
-    told[1], told[2] = np.bincount(ids.ravel(), None, size), np.bincount(ids.ravel(), values, size)
-    told[2] /= told[1] + 1
-    told[:, 0] = 0
-    mine = items.attributes(candidates)
-    known, overlap, liked = told.take(mine, axis=1) @ np.ones(mine.shape[1], np.float32)  # quicker than short sums
-    np.maximum(known, 1, out=known)
-    overlap, liked = overlap / known / np.float32(max(len(recent), 1)), liked / known
-    seen = last = np.zeros(len(candidates))
-    if len(recent):
-        met = np.sort(recent.rows)
-        seen, last = met.take(met.searchsorted(candidates), mode="clip") == candidates, candidates == recent.rows[-1]
-    return [column.astype(np.float32)[:, None] for column in (overlap, liked, seen, last)]
+    values = scaled_values(spec, recent.values)
+    kernels.crosses(recent.rows, items.attributes(recent.rows), values, candidates, items.attributes(candidates), out)
 
 
-def _tastes(
-    spec: FeatureSpec, history: History, vectors: NDArray[np.float32], items: ItemTable
-) -> list[NDArray[np.float32]]:
-    """How near the candidates' vectors [C, D] are to the history's, and to what was valued in it: two columns."""
+def _tastes(spec: FeatureSpec, history: History, items: ItemTable) -> NDArray[np.float32]:
+    """Mean vector of what the history holds, and of it weighed by how it was valued, float32 [2, D]."""
     recent = history.last(TASTE_EVENTS)
-    weights = np.stack([np.ones(len(recent), np.float32), scaled_values(spec, recent.values) - np.float32(0.5)])
-    directions = weights @ items.vectors(recent.rows) / max(len(recent), 1)
-    return [column[:, None] for column in directions @ vectors.T]
+    weights = np.ones((2, len(recent)), np.float32)
+    kernels.scaled(recent.values, spec.value_low, spec.value_high, weights[1])
+    weights[1] -= np.float32(0.5)
+    made: NDArray[np.float32] = weights @ items.vectors(recent.rows)
+    made /= max(len(recent), 1)
+    return made

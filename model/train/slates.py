@@ -16,7 +16,7 @@ from model.features.ranking import (
     ArrayItems,
     Moment,
     candidate_feature_names,
-    neighbour_evidence,
+    neighbours_asked,
     ranker_inputs,
     user_feature_names,
 )
@@ -211,8 +211,8 @@ class SlateBuilder:
             if channel.kind == "tower":
                 found[channel.name] = best(known.items.vector[: len(allowed)] @ vector, allowed, channel.size)
             elif channel.name in known.tables:
-                offers = neighbour_evidence(known.tables[channel.name], channel, history)
-                found[channel.name] = offers.allowed(allowed).top(channel.size)
+                asked = neighbours_asked(channel, history)
+                found[channel.name] = known.tables[channel.name].best(*asked, channel.size, allowed)
         return found
 
     def with_newcomers(

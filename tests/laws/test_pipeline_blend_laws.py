@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.pipeline.blend import blend_weights, blended, chances
+from app.pipeline.blend import blend_weights, blended
 from model.features.spec import TaskSpec
 
 TASKS = (
@@ -30,11 +30,16 @@ tasks = st.integers(0, len(TASKS) - 1)
 sizes = st.integers(1, 25)
 
 
+def chances(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Each task's values as [0, 1]: what a list is scored by when that task alone counts; [C, T]."""
+    return np.stack([blended(TASKS, values, one) for one in np.eye(len(TASKS))], axis=1)
+
+
 def shares_of(values: NDArray[np.float32], asked: list[float], n: int) -> NDArray[np.float64]:
     """Mean of each task over the list that is answered: score descending, then row; [T], values as [0, 1]."""
     scores = blended(TASKS, values, blend_weights(TASKS, dict(zip(NAMES, asked, strict=True))))
     first = np.lexsort((np.arange(len(scores)), -scores))[:n]
-    means: NDArray[np.float64] = chances(TASKS, values)[first].mean(axis=0)
+    means: NDArray[np.float64] = chances(values)[first].mean(axis=0)
     return means
 
 
@@ -51,7 +56,7 @@ def test_no_weights_give_a_task_more_than_it_has_alone(
     values: NDArray[np.float32], asked: list[float], task: int, n: int
 ) -> None:
     alone = [float(place == task) for place in range(len(TASKS))]
-    best = np.sort(chances(TASKS, values)[:, task])[::-1][:n].mean()
+    best = np.sort(chances(values)[:, task])[::-1][:n].mean()
     np.testing.assert_allclose(shares_of(values, alone, n)[task], best)
     assert shares_of(values, asked, n)[task] <= best + 1e-9
 

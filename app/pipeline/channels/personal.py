@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from app.pipeline.channels.base import ChannelRequest
-from index.search import best
 from model.features.neighbours import Evidence, Neighbours
-from model.features.ranking import neighbours_reached
+from model.features.ranking import neighbours_asked
 from model.features.spec import ChannelSpec
 
 
@@ -49,6 +48,5 @@ class NeighbourChannel:
 
     def offer(self, request: ChannelRequest) -> Evidence:
         """The same lookup as in training, then the best of what is allowed."""
-        rows, scores = neighbours_reached(self.table, self.spec, request.moment.history)
-        good = request.allowed.having(rows)
-        return best(rows[good], scores[good], self.spec.size)
+        asked = neighbours_asked(self.spec, request.moment.history)
+        return self.table.best(*asked, self.spec.size, *request.allowed.rule)

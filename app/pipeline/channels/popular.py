@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.pipeline.channels.base import ChannelRequest
-from index.search import best
 from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence
 from model.features.ranking import RANK_OFFSET
@@ -87,8 +86,7 @@ class PopularChannel:
 
     def offer(self, request: ChannelRequest) -> Evidence:
         """The most popular allowed items of the pool."""
-        pool = request.allowed.keep(self.popularity.evidence(request.context))
-        return best(pool.rows, pool.scores, self.size)
+        return request.allowed.best(self.popularity.evidence(request.context), self.size)
 
 
 def _moved(pool: Evidence, lists: Sequence[NDArray[np.int64]]) -> Evidence:

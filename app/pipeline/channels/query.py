@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.pipeline.channels.base import ChannelRequest
-from index.search import best
 from index.view import View
 from model.features.neighbours import Evidence
 
@@ -28,7 +27,7 @@ class QueryChannel:
         found = [_closest(request.allowed.view, part, request.query, self.size) for part in _parts(rows)]
         if not found:
             return Evidence.empty()
-        return best(
+        return Evidence.best(
             np.concatenate([one.rows for one in found]), np.concatenate([one.scores for one in found]), self.size
         )
 
@@ -40,4 +39,4 @@ def _parts(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 def _closest(view: View, rows: NDArray[np.int64], query: NDArray[np.float32], k: int) -> Evidence:
     texts = view.texts(rows)
     told = np.any(texts, axis=1)
-    return best(rows[told], texts[told] @ query, k)
+    return Evidence.best(rows[told], texts[told] @ query, k)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from model.features.calibration import Calibration, Identity, Isotonic, Platt, sigmoid
+from model.features.calibration import Calibration, Identity, Isotonic, Platt
 
 
 def test_platt_is_a_logistic_curve() -> None:
@@ -13,7 +13,7 @@ def test_platt_is_a_logistic_curve() -> None:
 
 
 def test_a_sigmoid_does_not_overflow() -> None:
-    assert sigmoid(np.asarray([-1e30, 0, 1e30], np.float32)).tolist() == [0.0, 0.5, 1.0]
+    assert Platt(a=1.0, b=0.0).apply(np.asarray([-1e30, 0, 1e30], np.float32)).tolist() == [0.0, 0.5, 1.0]
 
 
 def test_isotonic_is_linear_between_points_and_flat_outside() -> None:

@@ -1,11 +1,13 @@
 """Item counters: known answers, order of arrival, shares that do not drift, files."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from model.features.counters import PRIOR_EVENTS, ItemCounters
 
@@ -65,6 +67,13 @@ def test_untimed_events_count_in_the_undecayed_window_only() -> None:
     assert counters.columns(np.arange(2))[:, -1].tolist() == [0.0, 0.0]
 
 
+def scaled_means(counters: ItemCounters, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Mean values on a scale from 0 to 10."""
+    made = np.empty((len(rows), 1), np.float32)
+    counters.fill_values(rows, 0.0, 10.0, made)
+    return made[:, 0]
+
+
 def test_mean_values_are_smoothed_towards_the_catalogue() -> None:
     counters = ItemCounters.empty(2, 1, HALVES)
     for value in (5.0, 5.0, 5.0):
@@ -72,11 +81,11 @@ def test_mean_values_are_smoothed_towards_the_catalogue() -> None:
     counters.add(1, 1, 0.0, 1.0)
     prior = 16.0 / 4
     expected = [(15 + PRIOR_EVENTS * prior) / (3 + PRIOR_EVENTS), (1 + PRIOR_EVENTS * prior) / (1 + PRIOR_EVENTS)]
-    np.testing.assert_allclose(counters.mean_values(np.arange(2)), expected, rtol=1e-6)
+    np.testing.assert_allclose(scaled_means(counters, np.arange(2)), np.asarray(expected) / 10, rtol=1e-6)
 
 
-def test_without_values_the_mean_is_unknown() -> None:
-    assert np.isnan(counted([(0, 1, 0.0)]).mean_values(ALL)).all()
+def test_without_values_the_mean_is_in_the_middle() -> None:
+    assert scaled_means(counted([(0, 1, 0.0)]), ALL).tolist() == [0.5, 0.5, 0.5]
 
 
 def test_growing_keeps_what_was_counted() -> None:
@@ -102,5 +111,5 @@ def test_a_row_beyond_the_end_reads_as_an_item_without_events() -> None:
     for row, value in ((0, 4.0), (0, 2.0), (2, 5.0)):
         counters.add(row, 1, DAY, value)
     beyond, never_met = np.asarray([3, 17]), np.asarray([1, 1])
-    for read in (counters.columns, counters.mean_values):
+    for read in (counters.columns, partial(scaled_means, counters)):
         np.testing.assert_array_equal(read(beyond), read(never_met))

@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model.events import History
-from model.features import neighbours
 from model.features.neighbours import Evidence, Neighbours
 from model.features.ranking import neighbour_evidence
 from model.features.spec import ChannelSpec
@@ -71,16 +69,3 @@ def test_files_bring_back_the_same_table(tmp_path: Path) -> None:
     again = Neighbours.open(tmp_path / "neighbours" / "cooccurrence")
     assert again.of(1).rows.tolist() == [4]
     assert len(again) == 6
-
-
-def test_a_large_catalogue_adds_up_as_a_small_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = np.random.default_rng(0)
-    pairs = [(int(a), int(b), float(w)) for a, b, w in zip(*generator.integers(1, 30, (3, 400)), strict=True)]
-    near, rows = table(pairs, size=30), generator.integers(0, 30, 50)
-    factors = generator.random(50).astype(np.float32)
-    small = near.evidence(rows, factors)
-    monkeypatch.setattr(neighbours, "DENSE_ITEMS", 0)
-    large = near.evidence(rows, factors)
-    assert len(np.unique(large.rows)) == len(large)
-    assert large.rows.tolist() == small.rows.tolist()
-    assert large.scores.tolist() == small.scores.tolist()

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from index.backends import Hits, Mask
-from index.search import EXACT_ROWS, best, exact, search_allowed, without
+from index.search import EXACT_ROWS, exact, search_allowed, without
 from model.features.neighbours import Evidence
 
 
@@ -61,9 +61,9 @@ def test_nothing_to_find_is_empty(k: int, allowed: Mask | None) -> None:
 
 
 def test_ties_are_cut_by_row() -> None:
-    found = best(np.asarray([7, 3, 5, 1]), np.asarray([1, 1, 2, 1], np.float32), 3)
+    found = Evidence.best(np.asarray([7, 3, 5, 1]), np.asarray([1, 1, 2, 1], np.float32), 3)
     assert found.rows.tolist() == [5, 1, 3]
-    assert len(best(found.rows, found.scores, 0)) == 0
+    assert len(Evidence.best(found.rows, found.scores, 0)) == 0
 
 
 def test_exact_reads_only_the_rows_asked() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.pipeline.blend import blend_weights, blended, chances
+from app.pipeline.blend import blend_weights, blended
 from model.errors import RequestError
 from model.features.spec import TaskSpec
 
@@ -33,7 +33,7 @@ def test_huge_weights_do_not_overflow() -> None:
 
 def test_values_are_brought_to_their_range() -> None:
     values = np.asarray([[0.2, 0.9, 1.0], [0.2, 0.9, 3.0], [0.2, 0.9, 7.0]], np.float32)
-    np.testing.assert_allclose(chances(TASKS, values)[:, 2], [0.0, 0.5, 1.0])
+    np.testing.assert_allclose(blended(TASKS, values, np.asarray([0.0, 0.0, 1.0])), [0.0, 0.5, 1.0])
     np.testing.assert_allclose(
         blended(TASKS, values, blend_weights(TASKS, {"like": 1, "rating": 1}))[1], 0.7, rtol=1e-6
     )

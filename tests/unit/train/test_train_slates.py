@@ -8,7 +8,7 @@ import pytest
 from model.config import Task
 from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence
-from model.features.ranking import ArrayItems, candidate_feature_names, scaled_values
+from model.features.ranking import ArrayItems, candidate_feature_names
 from model.features.spec import ChannelSpec, FeatureSpec, TaskSpec
 from model.train.channels import cooccurrence
 from model.train.counting import count
@@ -230,7 +230,9 @@ def test_a_newcomer_is_what_the_ranker_would_read_of_an_item_put_at_run_time() -
     assert (found["cooccurrence:rank"] == 0).all()
     assert (found["cross:seen"] == 0).all()
     counters.grow(3 * ITEMS)
-    np.testing.assert_allclose(found["item:value"], scaled_values(SPEC, counters.mean_values(rows)), rtol=1e-6)
+    values = np.empty((len(rows), 1), np.float32)
+    counters.fill_values(rows, SPEC.value_low, SPEC.value_high, values)
+    np.testing.assert_allclose(found["item:value"], values[:, 0], rtol=1e-6)
     best = np.argmax(found["tower:score"])
     assert found["tower:rank"][best] == found["tower:rank"].max() > 0
 
