@@ -13,12 +13,15 @@ WORKDIR /var/lib/polyrank
 # One more index for pip, where the default one's torch is a CUDA build and the CPU build lies elsewhere.
 FROM base AS build
 ARG PIP_EXTRA_INDEX_URL=
+# For the native loops of the request path (model/features/kernels); the images that run hold no compiler.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 ENV INSTALL="python -m pip install --no-cache-dir --constraint constraints/all.txt"
 COPY pyproject.toml README.md LICENSE ./
 COPY constraints constraints
 # Empty packages first: the layer with the dependencies is made again only when they change.
-RUN mkdir app index model && touch app/__init__.py index/__init__.py model/__init__.py && python -m venv /opt/venv
+RUN mkdir -p app index model/features/kernels && touch app/__init__.py index/__init__.py model/__init__.py \
+ && touch model/features/kernels/_native.c && python -m venv /opt/venv
 
 FROM build AS build-serve
 RUN $INSTALL '.[serve]'
