@@ -33,7 +33,9 @@ def open_live(path: Path, settings: Settings, store: Store, metrics: Metrics) ->
     same_name(path, bundle.version)
     catalogue = LiveCatalogue(bundle, device)
     told = EngineSettings.of_bundle(bundle, device)
-    told = replace(told, timeout_ms=told.timeout_ms or settings.timeout_ms)
+    told = replace(told, timeout_ms=told.timeout_ms or settings.timeout_ms, wait_ms=settings.together_wait_ms)
+    if device == "cuda":  # on a processor requests gain nothing from each other
+        told = replace(told, together=settings.together)
     engine = Engine(bundle, catalogue, settings=told, observe=metrics.stage)
     warm_up(engine)
     return LiveBundle(

@@ -66,6 +66,8 @@ class Settings(BaseModel):
     state_dir: Path = Field(Path("var/state"), description="where the embedded Valkey keeps its files")
     api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_parse_keys)] = Field((), description="role:key,role:key")
     device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="where the networks run")
+    together: int = Field(32, ge=1, le=1024, description="most requests that a card ranks in one batch")
+    together_wait_ms: float = Field(1.0, ge=0, le=1000, description="longest wait of a batch's first for the others")
     timeout_ms: int = Field(1000, ge=1, le=60_000, description="deadline of /recommend when the request gives none")
     state_timeout_ms: int = Field(1000, ge=1, le=60_000, description="longest wait for one reply of the state store")
     follow_ms: int = Field(200, ge=10, le=60_000, description="pause between two looks at what other workers changed")

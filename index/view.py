@@ -1,6 +1,6 @@
 """The catalogue as of one moment: what readers hold while the writer goes on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from index.columns import AttributeColumn, open_columns
 from index.delta import DeltaView
 from index.filters import NumberColumn, Wanted, attribute_of, bounds, plain_values
 from index.ids import CatalogueIds
-from index.search import search_allowed, without
+from index.search import ordered, search_allowed, without
 from model.bundle import Bundle
 from model.features import kernels
 from model.features.neighbours import Evidence
@@ -142,7 +142,30 @@ class View:
         """
         mask = self.visible if allowed is None else self.visible & padded(allowed, len(self))
         excluded = np.empty(0, np.int64) if excluded is None else excluded
-        found = self._search_base(vector, k, None if allowed is None else mask, excluded)
+        return self._with_changed(
+            self._search_base(vector, k, None if allowed is None else mask, excluded), vector, k, mask, excluded
+        )
+
+    def search_many(self, vectors: NDArray[np.float32], k: int, excluded: Sequence[Rows]) -> list[Evidence]:
+        """`search` without a filter for each of `vectors` [B, D], its own rows excluded: one search for all."""
+        extra = len(self.dead) + max(map(len, excluded), default=0)
+        if extra > OVERFETCH:
+            return [self.search(vector, k, None, rows) for vector, rows in zip(vectors, excluded, strict=True)]
+        scores, rows = self.base.index.search(vectors, min(k + extra, len(self.base)))
+        found = []
+        for vector, score, row, out in zip(vectors, scores, rows, excluded, strict=True):
+            mine = ordered(row[row >= 0], score[row >= 0])
+            mine = without(mine.allowed(self.live) if len(self.dead) else mine, out).top(k)
+            short = len(mine) < min(k, len(self.base) - extra)
+            found.append(
+                self.search(vector, k, None, out) if short else self._with_changed(mine, vector, k, self.visible, out)
+            )
+        return found
+
+    def _with_changed(
+        self, found: Evidence, vector: NDArray[np.float32], k: int, mask: Mask, excluded: Rows
+    ) -> Evidence:
+        """What the index found, with the run-time items that are near."""
         rows = self.changed[mask[self.changed]]
         if not len(rows):
             return found

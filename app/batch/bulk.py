@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 from app.pipeline.allowed import Allowed
 from app.pipeline.channels import ChannelRequest
 from app.pipeline.engine import Engine
+from app.pipeline.stack import stacked
 from model.features.counters import ItemCounters
 from model.features.ranking import Inputs, Moment, ranker_inputs, user_tower_inputs
-from model.features.sessions import Session
-
-STACK = 64  # requests in one run of a graph: beyond it nothing is gained, and memory grows
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +45,3 @@ class Bulk:
         allowed = Allowed(self._view, None, np.unique(one.moment.history.rows))
         evidence = self._engine.evidence(ChannelRequest(one.moment, vector, allowed, {}))
         return ranker_inputs(self._spec, one.moment, vector, one.rows, evidence, self._view, self._counters)
-
-
-def stacked(session: Session, output: str, asked: Sequence[Inputs]) -> list[NDArray[np.float32]]:
-    """The output of each request (without its batch axis), from runs over stacks of requests of the same shapes.
-
-    Nothing is padded, so that each request reads what it would read alone.
-    """
-    found: dict[int, NDArray[np.float32]] = {}
-    for places in _alike(asked):
-        many = {name: np.concatenate([asked[place][name] for place in places]) for name in asked[places[0]]}
-        (values,) = session.run([output], many)
-        found.update(zip(places, values, strict=True))
-    return [found[place] for place in range(len(asked))]
-
-
-def _alike(asked: Sequence[Inputs]) -> list[list[int]]:
-    """Places of requests with equal shapes, at most STACK together."""
-    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
-    for place, inputs in enumerate(asked):
-        groups.setdefault(tuple(array.shape for array in inputs.values()), []).append(place)
-    return [group[start : start + STACK] for group in groups.values() for start in range(0, len(group), STACK)]

@@ -4,7 +4,7 @@ An Engine belongs to one thread at a time: the counters it ranks with move on in
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +34,22 @@ from model.errors import RequestError
 from model.events import Event
 from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence
+from model.features.ranking import Inputs, ranker_inputs
 from model.ids import NO_ROW
 
 TOWER = "tower"  # how the answer names items that only filled up a short list
 QUERY_LEAST, QUERY_TIMES = 10, 2  # so many of the closest texts are ranked, and so many times the list's length
 Offers = dict[str, Evidence]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request up to the ranker: as it was read, with its user's vector, its candidates and what the ranker reads."""
+
+    asked: Asked
+    vector: UserVector
+    found: Candidates
+    inputs: Inputs
 
 
 class Engine:
@@ -80,11 +91,20 @@ class Engine:
         run = self._stages.run
         asked = run("read", self.read, user, request)
         vector = run("vector", self.user_vector, asked)
-        recall = ChannelRequest(asked.moment, vector.values, asked.allowed, asked.context)
+        prepared = self.prepare(asked, vector)
+        return self.finish(prepared, run("rank", self.networks.values, prepared.inputs))
+
+    def prepare(self, asked: Asked, vector: UserVector, near: Evidence | None = None) -> Prepared:
+        """All that comes before the ranker; `near`: the rows nearest to the vector, when they are known already."""
+        run = self._stages.run
+        recall = ChannelRequest(asked.moment, vector.values, asked.allowed, asked.context, near=near)
         evidence = run("recall", self.evidence, recall)
         found = run("merge", self._candidates, asked, recall, evidence)
-        values = run("rank", self._values, recall, found.rows, evidence)
-        return run("answer", self._answer, asked, found, values, vector)
+        return Prepared(asked, vector, found, run("features", self._inputs, recall, found.rows, evidence))
+
+    def finish(self, prepared: Prepared, values: NDArray[np.float32]) -> Ranked:
+        """All that comes after the ranker, which has said `values` float32 [C, T] of the candidates."""
+        return self._stages.run("answer", self._answer, prepared, values)
 
     def score(self, user: UserInput, request: RecommendRequest, item_ids: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated outputs of all tasks for some items, float32 [len(item_ids), T]; RequestError for unknown ones."""
@@ -93,7 +113,7 @@ class Engine:
         if (rows == NO_ROW).any():
             raise RequestError("item_id", item_ids[int(np.argmax(rows == NO_ROW))], "ask for items of the catalogue")
         recall = ChannelRequest(asked.moment, self.user_vector(asked).values, asked.allowed, asked.context)
-        return self._values(recall, rows, self.evidence(recall))
+        return self.networks.values(self._inputs(recall, rows, self.evidence(recall)))
 
     def popular(self, request: RecommendRequest) -> Ranked:
         """The cheap path: popular items by context, without state and networks; also from another thread."""
@@ -114,21 +134,28 @@ class Engine:
     def user_vector(self, asked: Asked) -> UserVector:
         """The cached vector when it answers for this very history, profile and context, else a new one."""
         stamp = stamp_of(self.bundle, asked)
-        known = cached_vector(self.bundle, asked, stamp)
+        known = self.known_vector(asked, stamp)
         if known is not None:
             return UserVector(known, stamp, keep=False)
         return UserVector(self.networks.user_vector(asked.moment, asked.view), stamp, keep=may_keep(asked))
+
+    def known_vector(self, asked: Asked, stamp: str) -> NDArray[np.float32] | None:
+        """The state's cached vector, float32 [D]; None where there is none of this stamp."""
+        return cached_vector(self.bundle, asked, stamp)
+
+    @property
+    def nearest(self) -> int:
+        """How many of the rows nearest to the user the tower channel offers."""
+        return max((one.size for one in self.bundle.spec.channels if one.kind == "tower"), default=0)
 
     def evidence(self, request: ChannelRequest) -> Offers:
         """What the spec's channels offer; the ranker reads these lists whoever found the candidates."""
         return {channel.name: channel.offer(request) for channel in self._channels}
 
-    def _values(self, recall: ChannelRequest, rows: NDArray[np.int64], evidence: Offers) -> NDArray[np.float32]:
-        """Calibrated outputs of all tasks for rows, float32 [len(rows), T]: the one ranker call."""
-        if not len(rows):
-            return np.empty((0, len(self.task_names)), np.float32)
-        view, counters = recall.allowed.view, self.live.counters
-        return self.networks.values(recall.moment, recall.vector, rows, evidence, view, counters)
+    def _inputs(self, recall: ChannelRequest, rows: NDArray[np.int64], evidence: Offers) -> Inputs:
+        """What the ranker reads of rows."""
+        view, spec = recall.allowed.view, self.bundle.spec
+        return ranker_inputs(spec, recall.moment, recall.vector, rows, evidence, view, self.live.counters)
 
     def _candidates(self, asked: Asked, recall: ChannelRequest, evidence: Offers) -> Candidates:
         """Merged offers; when they do not fill the list, the tower's search fills it from all that is allowed."""
@@ -149,7 +176,8 @@ class Engine:
         cheap = {channel.name: channel.offer(recall) for channel in (self._popular, self._fresh)}
         return {**evidence, **cheap} if asked.personal else cheap
 
-    def _answer(self, asked: Asked, found: Candidates, values: NDArray[np.float32], vector: UserVector) -> Ranked:
+    def _answer(self, prepared: Prepared, values: NDArray[np.float32]) -> Ranked:
+        asked, found = prepared.asked, prepared.found
         request, view = asked.request, asked.view
         scores = blended(self.bundle.spec.tasks, values, asked.weights)
         diversity = self.settings.diversity if request.diversity is None else request.diversity
@@ -164,5 +192,5 @@ class Engine:
             channels=channels,
             reasons=reasons,
             fallback=None if asked.personal else POPULAR,
-            vector=vector,
+            vector=prepared.vector,
         )

@@ -1,14 +1,13 @@
 """One ranker call for all candidates of a request, and each task's calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.pipeline.stack import together
 from model.bundle import Bundle
-from model.features.counters import ItemCounters
-from model.features.neighbours import Evidence
-from model.features.ranking import ItemTable, Moment, ranker_inputs, user_tower_inputs
+from model.features.ranking import Inputs, ItemTable, Moment, user_tower_inputs
 
 
 class Networks:
@@ -25,19 +24,20 @@ class Networks:
         vector: NDArray[np.float32] = vectors[0]
         return vector
 
-    def values(
-        self,
-        moment: Moment,
-        vector: NDArray[np.float32],
-        rows: NDArray[np.int64],
-        evidence: Mapping[str, Evidence],
-        items: ItemTable,
-        counters: ItemCounters,
-    ) -> NDArray[np.float32]:
-        """Calibrated outputs of all tasks for candidate rows, float32 [C, T]."""
-        inputs = ranker_inputs(self._spec, moment, vector, rows, evidence, items, counters)
+    def values(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Calibrated outputs of all tasks for the candidates of one request, float32 [C, T]: the one ranker call."""
+        if not inputs["candidate_features"].shape[1]:
+            return np.empty((0, len(self._calibration)), np.float32)
         (logits,) = self.ranker.run(["logits"], inputs)
         return self.calibrated(logits[0])
+
+    def values_of(self, asked: Sequence[Inputs]) -> list[NDArray[np.float32]]:
+        """`values` of many requests, from one run for all."""
+        some = [one for one in asked if one["candidate_features"].shape[1]]
+        made = iter(together(self.ranker, "logits", some))
+        return [
+            self.calibrated(next(made)) if one["candidate_features"].shape[1] else self.values(one) for one in asked
+        ]
 
     def calibrated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Each task's probability or value, float32 [C, T], from what the ranker says [C, T]."""

@@ -4,6 +4,7 @@ State in one round trip → the engine → answer; vector and impressions are wr
 answered with the state away. The engine runs on the event loop itself while it takes a few milliseconds and deadlines
 are far away: handing over to a thread and back costs a tenth of a request, since both want the same interpreter lock.
 Where it takes longer, or a deadline is near, it has its own thread, and the loop answers something cheaper in time.
+With a card, requests that come together are ranked together (`settings.together`), which takes it little longer.
 """
 
 import asyncio
@@ -20,7 +21,9 @@ from numpy.typing import NDArray
 
 from app.pipeline.answer import Answer
 from app.pipeline.aside import Aside, NewVector
+from app.pipeline.batcher import Batcher
 from app.pipeline.engine import Engine
+from app.pipeline.many import Person, recommend_many
 from app.pipeline.ranked import Ranked, answered_items
 from app.pipeline.request import RecommendRequest
 from app.pipeline.stages import Observe, unobserved
@@ -46,6 +49,8 @@ class Recommender:
         self._aside, self._ids = Aside(store), new_ids()
         self._thread = ThreadPoolExecutor(1, "polyrank-engine")  # one: networks and counters belong to one thread
         self._turn = asyncio.Lock()  # who holds it has the engine, on whichever thread; others wait in line
+        together = engine.settings.together
+        self._batches = Batcher(self._many, together, engine.settings.wait_ms / 1000) if together > 1 else None
         self._learning: set[asyncio.Task[int]] = set()
         self._lately = inf  # seconds an answer of the engine took lately, rather the longer ones
         self._spare = ThreadPoolExecutor(1, "polyrank-fallback")
@@ -87,6 +92,8 @@ class Recommender:
 
     async def close(self) -> None:
         """Write what is left behind and let go of the threads."""
+        if self._batches is not None:
+            await self._batches.close()
         await asyncio.gather(self._aside.flush(), *self._learning, return_exceptions=True)
         for pool in (self._thread, self._spare):
             await asyncio.to_thread(pool.shutdown)
@@ -114,6 +121,8 @@ class Recommender:
         try:
             await asyncio.sleep(0)  # what else is ready goes first: what others send and what the state has answered
             async with asyncio.timeout_at(deadline):
+                if self._batches is not None:
+                    return await self._batches.ask((user, request))
                 await self._turn.acquire()
                 if not self._at_once(request, inf if deadline is None else deadline - loop.time()):
                     return await self._on_thread(self._timed, user, request)
@@ -141,6 +150,11 @@ class Recommender:
         finally:
             took = perf_counter() - started
             self._lately = took if took > self._lately or self._lately == inf else 0.9 * self._lately + 0.1 * took
+
+    async def _many(self, asked: Sequence[Person]) -> Sequence[Ranked | Exception]:
+        """The engine's lists for requests that came together."""
+        await self._turn.acquire()
+        return await self._on_thread(recommend_many, self.engine, asked)
 
     async def _learn(self, events: Sequence[Event]) -> int:
         await self._turn.acquire()

@@ -1,5 +1,6 @@
 """ONNX Runtime sessions: one thread each, on a device that has been proven by running on it."""
 
+import threading
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from model.errors import PolyrankError
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+BUFFERS_MOST = 512  # shapes of inputs whose place on a card is kept
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # A graph y = x @ x over float32 [2, 2], small enough to carry along.
 PROBE = b64decode(
@@ -40,6 +42,50 @@ class Session(Protocol):
         ...
 
 
+class BoundSession:
+    """A session on a card, by I/O binding: inputs are laid into buffers on it, kept by shape; outputs stay till copied.
+
+    Without it every run allocates and frees the card's memory for each input. Threads wait for each other.
+    """
+
+    def __init__(self, session: Any, device: str = "cuda") -> None:
+        self._session, self._device, self._turn = session, device, threading.Lock()
+        self._buffers: dict[tuple[str, tuple[int, ...]], Any] = {}
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run the graph; outputs in the order of `output_names` (None: all)."""
+        with self._turn:
+            binding = self._session.io_binding()
+            for name, array in input_feed.items():
+                binding.bind_ortvalue_input(name, self._laid(name, np.ascontiguousarray(array)))
+            for name in output_names or [one.name for one in self._session.get_outputs()]:
+                binding.bind_output(name, self._device)
+            self._session.run_with_iobinding(binding)
+            found: list[NDArray[Any]] = binding.copy_outputs_to_cpu()
+            return found
+
+    def get_inputs(self) -> Sequence[Any]:
+        """Descriptions of the inputs (name, shape, type)."""
+        found: Sequence[Any] = self._session.get_inputs()
+        return found
+
+    def get_providers(self) -> Sequence[str]:
+        """Execution providers in use, first choice first."""
+        found: Sequence[str] = self._session.get_providers()
+        return found
+
+    def _laid(self, name: str, array: NDArray[Any]) -> Any:
+        """The array in the card's buffer of its name and shape."""
+        key = (name, array.shape)
+        if key not in self._buffers:
+            if len(self._buffers) >= BUFFERS_MOST:
+                self._buffers.clear()
+            made = ort.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype.type, self._device, 0)
+            self._buffers[key] = made
+        self._buffers[key].update_inplace(array)
+        return self._buffers[key]
+
+
 Opener: TypeAlias = Callable[[Path | bytes, ort.SessionOptions, list[str]], Session]
 
 
@@ -51,7 +97,9 @@ def onnxruntime_session(model: Path | bytes, options: ort.SessionOptions, provid
 
 def open_session(path: Path, threads: int = 1, device: str = "cpu", opener: Opener = onnxruntime_session) -> Session:
     """Session of the graph at `path`; `device` is auto, cpu or cuda. Raises DeviceError when cuda does not run."""
-    return opener(path, session_options(threads), [CUDA, CPU] if chosen_device(device, opener) == "cuda" else [CPU])
+    if chosen_device(device, opener) == "cpu":
+        return opener(path, session_options(threads), [CPU])
+    return BoundSession(opener(path, session_options(threads), [CUDA, CPU]))
 
 
 def session_options(threads: int = 1) -> ort.SessionOptions:

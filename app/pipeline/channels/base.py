@@ -14,13 +14,17 @@ from model.features.ranking import Moment
 
 @dataclass(frozen=True, slots=True)
 class ChannelRequest:
-    """What channels read: the user at a moment, its vector f32 [D], what is allowed, and the query's text vector."""
+    """What channels read: the user at a moment, its vector f32 [D], what is allowed, and the query's text vector.
+
+    `near`: the allowed rows nearest to the vector, where they were looked for together with other users'.
+    """
 
     moment: Moment
     vector: NDArray[np.float32]
     allowed: Allowed
     context: Mapping[str, str]
     query: NDArray[np.float32] | None = None
+    near: Evidence | None = None
 
 
 class Channel(Protocol):

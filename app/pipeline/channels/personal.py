@@ -26,7 +26,8 @@ class TowerChannel:
 
     def offer(self, request: ChannelRequest) -> Evidence:
         """One search inside the allowed rows."""
-        return request.allowed.search(request.vector, self.spec.size)
+        near = request.near
+        return request.allowed.search(request.vector, self.spec.size) if near is None else near.top(self.spec.size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,13 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
+from model.export.signatures import signatures
+from model.features import sessions
 from model.features.sessions import (
     CPU,
     CUDA,
     PROBE,
+    BoundSession,
     DeviceError,
     Session,
     chosen_device,
@@ -20,6 +23,7 @@ from model.features.sessions import (
     open_session,
     session_options,
 )
+from tests.pipelines import sealed, sealed_path
 
 
 class Card:
@@ -51,11 +55,81 @@ def test_the_probe_is_a_product() -> None:
     assert product.tolist() == [[7, 10], [15, 22]]
 
 
+class Binding:
+    """A real I/O binding whose card is the processor."""
+
+    def __init__(self, binding: Any) -> None:
+        self.real, self.places = binding, set[str]()
+
+    def bind_ortvalue_input(self, name: str, value: Any) -> None:
+        self.real.bind_ortvalue_input(name, value)
+
+    def bind_output(self, name: str, device: str) -> None:
+        self.places.add(device)
+        self.real.bind_output(name, "cpu")
+
+    def copy_outputs_to_cpu(self) -> list[NDArray[Any]]:
+        found: list[NDArray[Any]] = self.real.copy_outputs_to_cpu()
+        return found
+
+
+class BindingCard(Card):
+    """A stand-in that computes the probe's product by I/O binding, as a card would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session, self.bindings = ort.InferenceSession(PROBE, providers=[CPU]), list[Binding]()
+
+    def io_binding(self) -> Binding:
+        self.bindings.append(Binding(self.session.io_binding()))
+        return self.bindings[-1]
+
+    def run_with_iobinding(self, binding: Binding) -> None:
+        self.session.run_with_iobinding(binding.real)
+
+    def get_outputs(self) -> Sequence[Any]:
+        found: Sequence[Any] = self.session.get_outputs()
+        return found
+
+
+def on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers that are asked for on a card are made here."""
+    made = ort.OrtValue.ortvalue_from_shape_and_type
+    place = staticmethod(lambda shape, kind, device, number: made(shape, kind, "cpu", number))
+    monkeypatch.setattr(ort.OrtValue, "ortvalue_from_shape_and_type", place)
+
+
 @pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_a_card_that_computes_is_chosen_and_used(device: str) -> None:
-    card = Card()
-    assert open_session(Path("x.onnx"), 1, device, card) is card
+def test_a_card_that_computes_is_chosen_and_used(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_the_processor(monkeypatch)
+    card = BindingCard()
+    session = open_session(Path("x.onnx"), 1, device, card)
     assert card.opened == [[CUDA], [CUDA, CPU]]
+    assert session.get_providers() == (CUDA, CPU)
+    assert session.get_inputs() == []
+    for number in (1.0, 2.0):
+        given = np.full((2, 2), number, np.float32)
+        for names in (["y"], None):
+            (product,) = session.run(names, {"x": given})
+            assert product.tolist() == (given @ given).tolist()
+        assert (given == number).all()  # what was laid on the card is a copy
+    assert {place for binding in card.bindings for place in binding.places} == {"cuda"}
+
+
+@pytest.mark.parametrize("most", [512, 3])
+def test_a_bound_session_says_what_a_plain_one_says_whatever_the_shapes(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "BUFFERS_MOST", most)
+    plain = sealed().session("ranker")
+    bound = BoundSession(ort.InferenceSession(str(sealed_path() / "ranker.onnx"), providers=[CPU]), "cpu")
+    generator, table = np.random.default_rng(0), signatures(sealed().spec, 1)["ranker"]
+    for candidates in (7, 3, 7, 1):
+        sizes = {"B": 2, "C": candidates, "L": 4}
+        inputs = {name: axis.random(sizes, generator) for name, axis in table.items()}
+        (expected,), (found,) = (one.run(["logits"], inputs) for one in (plain, bound))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert np.asarray(found).shape == (2, candidates, 3)
 
 
 @pytest.mark.parametrize(
