@@ -20,8 +20,8 @@ ENV INSTALL="python -m pip install --no-cache-dir --constraint constraints/all.t
 COPY pyproject.toml README.md LICENSE ./
 COPY constraints constraints
 # Empty packages first: the layer with the dependencies is made again only when they change.
-RUN mkdir -p app index model/features/kernels && touch app/__init__.py index/__init__.py model/__init__.py \
- && touch model/features/kernels/_native.c && python -m venv /opt/venv
+COPY model/features/kernels/_native.c model/features/kernels/
+RUN mkdir app index && touch app/__init__.py index/__init__.py model/__init__.py && python -m venv /opt/venv
 
 FROM build AS build-serve
 RUN $INSTALL '.[serve]'

@@ -23,6 +23,7 @@ from model.features.sessions import (
     open_session,
     session_options,
 )
+from tests.cards import Binding, buffers_here
 from tests.pipelines import sealed, sealed_path
 
 
@@ -55,24 +56,6 @@ def test_the_probe_is_a_product() -> None:
     assert product.tolist() == [[7, 10], [15, 22]]
 
 
-class Binding:
-    """A real I/O binding whose card is the processor."""
-
-    def __init__(self, binding: Any) -> None:
-        self.real, self.places = binding, set[str]()
-
-    def bind_ortvalue_input(self, name: str, value: Any) -> None:
-        self.real.bind_ortvalue_input(name, value)
-
-    def bind_output(self, name: str, device: str) -> None:
-        self.places.add(device)
-        self.real.bind_output(name, "cpu")
-
-    def copy_outputs_to_cpu(self) -> list[NDArray[Any]]:
-        found: list[NDArray[Any]] = self.real.copy_outputs_to_cpu()
-        return found
-
-
 class BindingCard(Card):
     """A stand-in that computes the probe's product by I/O binding, as a card would."""
 
@@ -92,16 +75,9 @@ class BindingCard(Card):
         return found
 
 
-def on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Buffers that are asked for on a card are made here."""
-    made = ort.OrtValue.ortvalue_from_shape_and_type
-    place = staticmethod(lambda shape, kind, device, number: made(shape, kind, "cpu", number))
-    monkeypatch.setattr(ort.OrtValue, "ortvalue_from_shape_and_type", place)
-
-
 @pytest.mark.parametrize("device", ["auto", "cuda"])
 def test_a_card_that_computes_is_chosen_and_used(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    on_the_processor(monkeypatch)
+    buffers_here(monkeypatch)
     card = BindingCard()
     session = open_session(Path("x.onnx"), 1, device, card)
     assert card.opened == [[CUDA], [CUDA, CPU]]
