@@ -38,27 +38,31 @@ class Part:
 
 
 def build_faiss(vectors: Vectors, queries: Vectors, gate: float) -> Any:
-    """FAISS index over `vectors`: exact below EXACT_BELOW rows, IVF-Flat above, probing until `queries` pass `gate`."""
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    if len(vectors) >= EXACT_BELOW:
-        lists = int(2 * np.sqrt(len(vectors)))
-        index = faiss.IndexIVFFlat(index, vectors.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
-        index.cp.max_points_per_centroid = POINTS_A_LIST
-        index.train(vectors)
+    """FAISS index over `vectors` [N, D]: exact below EXACT_BELOW rows, above it lists of short codes (IVF, 4-bit PQ).
+
+    As many lists are probed as it takes for `queries` to pass `gate`; where all of them do not, it is exact after all.
+    """
+    exact = faiss.IndexFlatIP(vectors.shape[1])
+    exact.add(vectors)
+    if len(vectors) < EXACT_BELOW:
+        return exact
+    lists, dim = int(2 * np.sqrt(len(vectors))), vectors.shape[1]
+    index = faiss.IndexIVFPQFastScan(faiss.IndexFlatIP(dim), dim, lists, dim, 4, faiss.METRIC_INNER_PRODUCT)
+    index.cp.max_points_per_centroid = POINTS_A_LIST
+    index.train(vectors)
     index.add(vectors)
-    if len(vectors) >= EXACT_BELOW:
-        _choose_probes(index, vectors, queries, gate)
-    return index
+    return index if _probing(index, vectors, queries, gate) else exact
 
 
-def _choose_probes(index: Any, vectors: Vectors, queries: Vectors, gate: float) -> None:
-    """Set the fewest probes (growing by half) whose recall has the margin above the gate."""
+def _probing(index: Any, vectors: Vectors, queries: Vectors, gate: float) -> bool:
+    """Set the fewest probes (growing by a fifth) whose recall has the margin above the gate; whether any has."""
     aim, cuts = min(gate + MARGIN, 1.0), exact_cuts(vectors, queries, min(TOP, len(vectors)))
-    probes = 4.0
-    index.nprobe = min(int(probes), index.nlist)
-    while index.nprobe < index.nlist and recall(FaissIndex(index), vectors, queries, cuts=cuts) < aim:
-        probes *= 1.5
+    probes, found = 4.0, 0.0
+    while found < aim and index.nprobe < index.nlist:
         index.nprobe = min(int(probes), index.nlist)
+        found = recall(FaissIndex(index, vectors), vectors, queries, cuts=cuts)
+        probes *= 1.2
+    return found >= gate
 
 
 def seal(path: Path, gate: float = 0.97, builder: Builder = build_faiss) -> Manifest:
@@ -114,7 +118,7 @@ def _built(part: Part, path: Path, gate: float, builder: Builder) -> dict[str, A
     queries = sampled(part.queries)
     with many_threads(os.cpu_count() or 1):
         faiss.write_index(builder(part.vectors, queries, gate), str(path))
-        index = FaissIndex(read_faiss(path))
+        index = FaissIndex(read_faiss(path), part.vectors)
         found = recall(index, part.vectors, queries)
     if len(index) != len(part.vectors) or found < gate:
         raise GateError(

@@ -17,7 +17,7 @@ class UserIndex:
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
         self._vectors: NDArray[np.float32] = bundle.array("user_features/vectors.npy")
-        self._index = open_index(bundle.path / "users.faiss", device)
+        self._index = open_index(bundle.path / "users.faiss", self._vectors, device)
 
     def __len__(self) -> int:
         return len(self._vectors)

@@ -33,7 +33,7 @@ class Base:
         self.vectors: NDArray[np.float32] = bundle.array("item_features/vectors.npy")
         self.attributes: NDArray[np.int32] = bundle.array("item_features/attributes.npy")
         self.text: NDArray[np.float16] = bundle.array("item_features/text.npy")
-        self.index: ItemIndex = open_index(bundle.path / "items.faiss", device)
+        self.index: ItemIndex = open_index(bundle.path / "items.faiss", self.vectors, device)
 
     def __len__(self) -> int:
         return len(self.vectors)

@@ -35,7 +35,7 @@ class Card:
 def flat() -> ItemIndex:
     index: Any = faiss.IndexFlatIP(DIM)
     index.add(VECTORS)
-    return FaissIndex(index)
+    return FaissIndex(index, VECTORS)
 
 
 @cache
@@ -44,7 +44,16 @@ def lists() -> ItemIndex:
     index.train(VECTORS)
     index.add(VECTORS)
     index.nprobe = 2
-    return FaissIndex(index)
+    return FaissIndex(index, VECTORS)
+
+
+@cache
+def codes() -> ItemIndex:
+    index: Any = faiss.IndexIVFPQFastScan(faiss.IndexFlatIP(DIM), DIM, 8, DIM, 4, faiss.METRIC_INNER_PRODUCT)
+    index.train(VECTORS)
+    index.add(VECTORS)
+    index.nprobe = 2
+    return FaissIndex(index, VECTORS)
 
 
 def card() -> ItemIndex:
@@ -52,7 +61,7 @@ def card() -> ItemIndex:
 
 
 Make = Callable[[], ItemIndex]
-each = pytest.mark.parametrize("make", [flat, lists, card])
+each = pytest.mark.parametrize("make", [flat, lists, codes, card])
 masks = pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 1.0])
 
 
@@ -103,8 +112,9 @@ def test_an_exact_one_equals_brute_force(make: Make) -> None:
     assert (rows == np.argsort(-(QUERIES @ VECTORS.T), axis=1)[:, :50]).all()
 
 
-def test_lists_are_probed_the_more_the_fewer_rows_are_allowed() -> None:
+@pytest.mark.parametrize("make", [lists, codes])
+def test_lists_are_probed_the_more_the_fewer_rows_are_allowed(make: Make) -> None:
     """With 2 of 8 lists probed a tenth of the rows could not fill a list of 30; with all of them it can."""
     allowed = mask_of(0.1)
-    _, rows = lists().search(QUERIES[:1], 30, allowed)
+    _, rows = make().search(QUERIES[:1], 30, allowed)
     assert np.count_nonzero(rows >= 0) == min(30, np.count_nonzero(allowed))

@@ -825,7 +825,8 @@ static PyObject *take(PyObject *self, PyObject *args) {
     size_t bytes = (size_t)table->shape[1] * table->itemsize;
     for (Py_ssize_t i = 0; i < size_of(rows); i++) {
         if (row[i] < 0 || row[i] >= size_of(table)) {
-            PyErr_Format(PyExc_IndexError, "row %lld: the table has %zd rows", (long long)row[i], size_of(table));
+            PyErr_Format(PyExc_IndexError, "row %lld: rows start at 0, and there are %zd", (long long)row[i],
+                         size_of(table));
             goto end;
         }
         if (bytes && i + AHEAD < size_of(rows) && row[i + AHEAD] >= 0 && row[i + AHEAD] < size_of(table))

@@ -264,7 +264,8 @@ def crosses(
 def take(table: NDArray[Any], rows: Rows, out: NDArray[Any]) -> None:
     """Rows of a matrix [N, D] of any kind into `out` [len(rows), D] of the same kind. IndexError for one beyond it."""
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(table):
-        raise IndexError(f"rows {rows.min()} to {rows.max()}: the table has {len(table)} rows")
+        wrong = rows[(rows < 0) | (rows >= len(table))][0]
+        raise IndexError(f"row {wrong}: rows start at 0, and there are {len(table)}")
     table.take(rows, axis=0, out=out, mode="clip")
 
 
