@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from app.balance import AWAY, FILE, Balance
 from app.metrics import SHARED
 from app.settings import Settings
 from app.sockets import REFUSED, announce, bound_socket
@@ -32,6 +33,7 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT, or until a worker refuses to start; the exit status."""
         reserved = bound_socket(self._settings.host, self._settings.port)  # never listens: it only holds the port
         self._settings = self._settings.model_copy(update={"port": reserved.getsockname()[1]})
+        Balance.create(self._metrics / FILE, self._settings.workers)
         previous = {number: signal.signal(number, self._end) for number in (signal.SIGTERM, signal.SIGINT)}
         announce(reserved)
         try:
@@ -57,7 +59,7 @@ class Supervisor:
 
     def _start(self, place: int) -> None:
         env = {**os.environ, **self._settings.to_env(), SHARED: str(self._metrics)}
-        command = [sys.executable, "-m", "app.worker"]
+        command = [sys.executable, "-m", "app.worker", str(place)]
         # Its stdin ends when this process does, however that happens: no worker outlives its parent.
         self._workers[place] = subprocess.Popen(command, stdin=subprocess.PIPE, env=env)  # noqa: S603 - our own module
         del self._due[place]
@@ -67,6 +69,7 @@ class Supervisor:
 
         logger.error("worker %d ended with status %s and is started again", worker.pid, worker.returncode)
         mark_process_dead(worker.pid, str(self._metrics))  # type: ignore[no-untyped-call] # not annotated there
+        Balance(self._metrics / FILE, place, self._settings.workers).note(AWAY)
         del self._workers[place]
         self._due[place] = time.monotonic() + RESTART_S
 

@@ -13,9 +13,11 @@ import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.balance import Balance
 from app.bootstrap import build_service
 from app.logs import set_up
 from app.main import Front, create_app
+from app.metrics import SHARED
 from app.problems import MEDIA_TYPE, malformed
 from app.service import Service
 from app.settings import Settings
@@ -32,8 +34,9 @@ logger = logging.getLogger("polyrank.worker")
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with a limit on headers, and with our error shape for what is no HTTP."""
+    """uvicorn's HTTP protocol with a limit on headers, with our error shape for what is no HTTP, and balanced."""
 
+    balance: Balance | None = None
     _head = 0
 
     def on_message_begin(self) -> None:
@@ -50,6 +53,12 @@ class Protocol(HttpToolsProtocol):
         """One header."""
         self._take(len(name) + len(value))
         super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The request's head is whole: its answer may be the last one of this connection."""
+        super().on_headers_complete()
+        if self.balance is not None and self.cycle is not None and self.balance.sheds():
+            self.cycle.keep_alive = False
 
     def _take(self, size: int) -> None:
         self._head += size
@@ -82,7 +91,9 @@ def configured(service: Service) -> uvicorn.Config:
     )
 
 
-async def serve(settings: Settings, sock: socket.socket, orphaned: int | None = None) -> None:
+async def serve(
+    settings: Settings, sock: socket.socket, orphaned: int | None = None, balance: Balance | None = None
+) -> None:
     """Serve until SIGTERM; with `orphaned`, a descriptor that ends when the parent does, until then too."""
     assert settings.redis_url is not None
     store = open_store(settings.redis_url.get_secret_value(), settings.state_timeout_ms / 1000)
@@ -93,9 +104,22 @@ async def serve(settings: Settings, sock: socket.socket, orphaned: int | None = 
         if orphaned is not None:
             asyncio.get_running_loop().add_reader(orphaned, _end, server, orphaned)
         logger.info("process %d answers on %s", os.getpid(), address_of(sock))
-        await server.serve([sock])
+        Protocol.balance = balance
+        await _balanced(server, balance, server.serve([sock]))
     finally:
         await stopped(service)
+
+
+async def _balanced(server: uvicorn.Server, balance: Balance | None, serving: Coroutine[Any, Any, None]) -> None:
+    """Serve, and keep this worker's connections in balance with the others'."""
+    if balance is None:
+        return await serving
+    following = asyncio.create_task(balance.follow(lambda: server.server_state.connections), name="balance")
+    try:
+        await serving
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def stopped(service: Service) -> None:
@@ -119,12 +143,13 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def main() -> int:
-    """A worker that `polyrank serve` started: settings and port come with the environment."""
-    settings = Settings.from_env()
+    """A worker that `polyrank serve` started: settings and port come with the environment, its place as argument."""
+    settings, place = Settings.from_env(), int(sys.argv[1])
     set_up(settings.log_level)
     try:
+        balance = Balance.of(os.environ.get(SHARED), place, settings.workers)
         with suppress(KeyboardInterrupt):
-            run(serve(settings, bound_socket(settings.host, settings.port), sys.stdin.fileno()))
+            run(serve(settings, bound_socket(settings.host, settings.port), sys.stdin.fileno(), balance))
     except PolyrankError as error:
         sys.stderr.write(f"polyrank: {error}\n")
         return REFUSED

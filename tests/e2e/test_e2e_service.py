@@ -3,6 +3,7 @@
 import signal
 import socket
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 from tests.processes import Served, alive, children, environment, polyrank, until
@@ -76,6 +77,35 @@ def test_two_workers_share_everything_and_end_together(tmp_path: Path) -> None:
         assert until(lambda: len(children(served.process.pid)) == len(started)), "the worker was not started again"
         assert served.ready().stop() == 0
         assert not any(map(alive, started))
+
+
+def test_kept_connections_end_up_evenly_on_the_workers(tmp_path: Path) -> None:
+    env = environment(bundles(tmp_path), tmp_path / "state", log_level="warning")
+    with Served(env, "--workers", "2") as served:
+        served.ready()
+        workers = [
+            pid for pid in children(served.process.pid) if b"app.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        kept = [HTTPConnection("127.0.0.1", served.port) for _ in range(8)]
+
+        def spread() -> list[int]:
+            for one in kept:
+                one.request("GET", "/healthz")
+                assert one.getresponse().read() == b'{"status":"ok"}'
+            return [connections_of(pid, served.port) for pid in workers]
+
+        assert until(lambda: spread() == [4, 4]), spread()
+        rest = [spread() for _ in range(20)]
+        assert rest == [[4, 4]] * 20  # and there they stay
+        for one in kept:
+            one.close()
+
+
+def connections_of(pid: int, port: int) -> int:
+    """How many connections to a port a process holds at its end of them."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ours = {f"socket:[{line[9]}]" for line in lines if line[3] == "01" and int(line[1].rpartition(":")[2], 16) == port}
+    return sum(str(one.readlink()) in ours for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink())
 
 
 def signal_and_wait(pid: int) -> None:
