@@ -13,7 +13,7 @@ from index.columns import AttributeColumn, open_columns
 from index.delta import DeltaView
 from index.filters import NumberColumn, Wanted, attribute_of, bounds, plain_values
 from index.ids import CatalogueIds
-from index.search import ordered, search_allowed, without
+from index.search import search_allowed
 from model.bundle import Bundle
 from model.features import kernels
 from model.features.neighbours import Evidence
@@ -94,7 +94,9 @@ class View:
     def rows(self, item_ids: Iterable[str]) -> Rows:
         """`row` of many ids, int64."""
         rows = np.asarray(self.ids.rows(item_ids), np.int64)
-        return np.where(rows < len(self), rows, NO_ROW)
+        if len(self.ids) == len(self):
+            return rows
+        return np.where(rows < len(self), rows, NO_ROW)  # another thread has added items that this view does not hold
 
     def id(self, row: int) -> str:
         """Id at a row."""
@@ -154,13 +156,16 @@ class View:
         scores, rows = self.base.index.search(vectors, min(k + extra, len(self.base)))
         found = []
         for vector, score, row, out in zip(vectors, scores, rows, excluded, strict=True):
-            mine = ordered(row[row >= 0], score[row >= 0])
-            mine = without(mine.allowed(self.live) if len(self.dead) else mine, out).top(k)
+            mine = self._left(Evidence(row[row >= 0], score[row >= 0]), k, out)
             short = len(mine) < min(k, len(self.base) - extra)
             found.append(
                 self.search(vector, k, None, out) if short else self._with_changed(mine, vector, k, self.visible, out)
             )
         return found
+
+    def _left(self, found: Evidence, k: int, excluded: Rows) -> Evidence:
+        """The k best base rows of what was found that are live and not excluded."""
+        return Evidence.best(found.rows, found.scores, k, self.live if len(self.dead) else None, np.sort(excluded))
 
     def _with_changed(
         self, found: Evidence, vector: NDArray[np.float32], k: int, mask: Mask, excluded: Rows
@@ -178,8 +183,7 @@ class View:
         extra = len(self.dead) + len(excluded)
         if allowed is None and extra <= OVERFETCH:
             found = search_allowed(index, vectors, vector, k + extra)
-            kept = found.allowed(self.live) if len(self.dead) else found
-            return without(kept, excluded).top(k)
+            return self._left(found, k, excluded)
         mask = self.live.copy() if allowed is None else self.live & allowed[:size]
         mask[excluded[(excluded >= 0) & (excluded < size)]] = False
         return search_allowed(index, vectors, vector, k, mask)

@@ -11,6 +11,7 @@ from app.state.store import PastEvent, UserState
 from index.view import View
 from model.bundle import Bundle
 from model.events import History
+from model.features.spec import UNKNOWN
 from model.ids import NO_ROW
 
 NOTHING = History.of()
@@ -64,11 +65,12 @@ class People:
         if not events:
             return NOTHING
         rows = view.rows([one.item_id for one in events])
-        types = np.asarray([self._types.get(one.type, 0) for one in events], np.int64)
+        types = np.asarray([self._types.get(one.type, UNKNOWN) for one in events], np.int64)
         values = np.asarray([np.nan if one.value is None else one.value for one in events], np.float32)
         times = np.asarray([now if one.timestamp is None else one.timestamp for one in events], np.float64)
-        history, known = History(rows, types, values, times), (rows != NO_ROW) & (types > 0)
-        return history if known.all() else _picked(history, known)
+        history = History(rows, types, values, times)
+        known = rows.min() != NO_ROW and types.min() != UNKNOWN  # the usual case
+        return history if known else _picked(history, (rows != NO_ROW) & (types != UNKNOWN))
 
     def _known(self, view: View, user: UserInput, trained: History, now: float) -> History:
         """What is stored of the user."""

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from index.backends import Hits, Mask
-from index.search import EXACT_ROWS, exact, search_allowed, without
+from index.search import EXACT_ROWS, exact, search_allowed
 from model.features.neighbours import Evidence
 
 
@@ -68,9 +68,3 @@ def test_ties_are_cut_by_row() -> None:
 
 def test_exact_reads_only_the_rows_asked() -> None:
     assert exact(line(9), ONE, 5, np.asarray([2, 8, 4])).rows.tolist() == [8, 4, 2]
-
-
-def test_without_keeps_order() -> None:
-    found = Evidence(np.asarray([4, 2, 9]), np.asarray([3, 2, 1], np.float32))
-    assert without(found, np.asarray([2, 7])).rows.tolist() == [4, 9]
-    assert without(found, np.empty(0, np.int64)) is found
