@@ -19,7 +19,7 @@ faiss: Any = faiss_module  # its stubs describe the C++ classes, not what the Py
 Mask: TypeAlias = NDArray[np.bool_]
 Hits: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]  # scores [B, k], rows [B, k]; row -1: nothing found
 GPU_MOST = 2048  # longest list FAISS returns on a GPU
-TIMES, MORE = 3, 400  # rows that short codes find for k wanted ones: TIMES · k + MORE
+TIMES, MORE = 1, 400  # rows that short codes find for k wanted ones: TIMES · k + MORE
 _threads = threading.local()
 
 

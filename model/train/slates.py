@@ -22,6 +22,7 @@ from model.features.ranking import (
 )
 from model.features.spec import FeatureSpec
 from model.train.arrays import rivals
+from model.train.beside import Beside
 from model.train.counting import count
 from model.train.guises import in_guises, inserted, renamed
 from model.train.moments import PAD, Moments
@@ -136,12 +137,12 @@ class SlateBuilder:
         With `cold` (bool [N]) lists are of those items alone, the moments' log asks about nothing else, and a list
         looks for some of all that its user did with them then or later.
         """
-        counters, made = Replay(self.spec, knowledge), []
+        counters, beside, made = Replay(self.spec, knowledge), Beside(self.spec), list[_Made]()
         ahead = [rows[at : at + 1] for at in range(len(rows))] if cold is None else self.moments.onwards(rows)
         for place in tqdm(range(len(rows)), desc=label, mininterval=2, disable=len(rows) < 2000):
             counters.until(float(self.moments.log.time[rows[place]]))
             row, vector = int(rows[place]), user_vectors[place]
-            made.append(self._one(row, ahead[place], vector, knowledge, counters.counters, generator, cold))
+            made.append(self._one(row, ahead[place], vector, knowledge, counters.counters, beside, generator, cold))
         return self._packed(rows, user_vectors, made, 1 + self.draw.offered + self.draw.random)
 
     def judge(
@@ -183,6 +184,7 @@ class SlateBuilder:
         vector: NDArray[np.float32],
         known: Knowledge,
         counters: ItemCounters,
+        beside: Beside,
         generator: np.random.Generator,
         cold: NDArray[np.bool_] | None,
     ) -> _Made:
@@ -192,7 +194,8 @@ class SlateBuilder:
         allowed = rivals(known.met, positive) if cold is None else cold.copy()
         allowed[had] = False
         evidence = self.evidence(history, vector, known, allowed)
-        fresh, offers = positive not in had, merged(evidence)
+        more = beside.offers(counters, vector, known.items, allowed) if cold is None else {}
+        fresh, offers = positive not in had, merged({**evidence, **more})
         candidates, roles = self._candidates(events, ahead, offers, allowed, generator)
         if self.draw.newcomers:
             candidates = in_guises(candidates, len(allowed), self.draw.newcomers, generator)
