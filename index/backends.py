@@ -42,8 +42,8 @@ class ItemIndex(Protocol):
 class FaissIndex:
     """A FAISS index over `vectors` [N, D] in CPU memory; a list-based (IVF) one probes more the fewer rows are allowed.
 
-    One of short codes (4 bits a dimension, scanned in registers: André et al. 2017) finds a few times as many rows as
-    are wanted, whose vectors then say which are nearest: a third of the time of scanning the vectors themselves.
+    One of short codes (4 bits a dimension, scanned in registers: André et al. 2017) finds some hundreds of rows more
+    than are wanted, whose vectors then say which are nearest: a third of the time of scanning the vectors themselves.
     """
 
     def __init__(self, index: Any, vectors: NDArray[np.float32]) -> None:

@@ -14,6 +14,7 @@ from model.features.spec import FeatureSpec
 
 POPULAR, FRESH = 100, 50  # as the service's own lists (app.pipeline.settings)
 EVERY = 100  # moments after which both are looked up again
+POOL = 1_000  # newest items that are compared with the user, as in the service (app.pipeline.channels.fresh)
 SPARE = 400  # popular items beyond the list, since a user has had some of them
 
 
@@ -39,5 +40,6 @@ class Beside:
     def _look(self, counters: ItemCounters, size: int) -> None:
         popularity = counters.shares(np.arange(size)).mean(axis=1)
         self._popular = np.argsort(-popularity, kind="stable")[: POPULAR + SPARE]
-        lately = counters.first[:size] >= counters.total_newest - self._window
-        self._fresh = np.flatnonzero(lately & np.isfinite(counters.first[:size]))
+        first = counters.first[:size]
+        lately = np.flatnonzero((first >= counters.total_newest - self._window) & np.isfinite(first))
+        self._fresh = lately[np.argsort(-first[lately], kind="stable")[:POOL]]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.pipeline.channels.fresh import POOL_MOST
 from app.pipeline.settings import EngineSettings
 from model.features.ranking import ArrayItems
 from model.train import beside
@@ -30,7 +31,7 @@ def test_both_lists_are_those_of_the_service(user: str) -> None:
 
 
 def test_the_lists_are_as_long_as_the_services() -> None:
-    assert (EngineSettings().popular, EngineSettings().fresh) == (POPULAR, FRESH)
+    assert (EngineSettings().popular, EngineSettings().fresh, POOL_MOST) == (POPULAR, FRESH, beside.POOL)
 
 
 def test_they_follow_the_counters_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
