@@ -33,11 +33,16 @@ class Schedule:
 
 
 class Stopper:
-    """Keeps the best state by a figure that should grow; says when `patience` epochs brought nothing."""
+    """Keeps the best state by a figure that should grow; says when `patience` epochs brought nothing.
+
+    Epoch 0 is the start. What begins well (from a factorisation, say) may have to get worse before it gets better than
+    that, so patience counts from the best epoch of learning, and the start is what stays when none is better.
+    """
 
     def __init__(self, model: nn.Module, patience: int) -> None:
         self.model, self.patience = model, patience
         self.best, self.epoch = -math.inf, 0
+        self.height, self.peak = -math.inf, 0  # of epochs of learning
         self.state = copy.deepcopy(model.state_dict())
 
     def worse(self, figure: float, epoch: int) -> bool:
@@ -47,7 +52,9 @@ class Stopper:
         if figure > self.best:
             self.best, self.epoch = figure, epoch
             self.state = copy.deepcopy(self.model.state_dict())
-        return epoch - self.epoch >= self.patience
+        if epoch and figure > self.height:
+            self.height, self.peak = figure, epoch
+        return epoch - self.peak >= self.patience
 
     def restore(self, last: int) -> int:
         """Go back to the best epoch's state; its number (`last` when nothing was noted)."""

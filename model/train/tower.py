@@ -26,17 +26,22 @@ GAP_DROPOUT = 0.3  # a gap is hidden this often, so that a moment of unknown tim
 VALID_MOMENTS = 2000
 LOUDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # how loud the user tower may start
 ALIKE = 8  # batches whose windows are sorted by length among themselves
-SHORT_WINDOWS = 8  # most times as many windows a step when they are short
+IDS_FASTER = 3.3  # times the rate at which ids learn: a factorisation knows who is alike, not who follows whom
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TowerData:
-    """What the towers learn from: a log of nothing but what they may know, its contexts and item features."""
+    """What the towers learn from: a log of nothing but what they may know, its contexts and item features.
+
+    context int64 [n, X] · content float32 [N, D]: what the item tower says of content, where it never changes while the
+    towers learn (there is no graph), so that no step has to compute it.
+    """
 
     moments: Moments
-    context: NDArray[np.int64]  # [n, X]
+    context: NDArray[np.int64]
     features: Features
+    content: Tensor | None = None
 
     @property
     def met(self) -> NDArray[np.int64]:
@@ -81,10 +86,11 @@ def fit_towers(
 
     Raises TrainingError on a degenerate loss.
     """
-    optimiser = torch.optim.AdamW(descended(model), lr=rate, weight_decay=settings.weight_decay)
-    windows = windows_of(data, model.spec.history_length, generator)
-    settings = settings.model_copy(update={"batch": windows_a_step(windows, settings.batch, model.spec.history_length)})
-    steps = -(-len(windows.users) // settings.batch)
+    optimiser = torch.optim.AdamW(groups(model, rate), weight_decay=settings.weight_decay)
+    data = replace(data, content=still_content(model, data.features))
+    windows = len(windows_of(data, model.spec.history_length, generator).users)
+    settings = settings.model_copy(update={"batch": batch_size(settings.batch, windows)})
+    steps = -(-windows // settings.batch)
     schedule = Schedule(optimiser, steps * epochs, settings.warmup)
     stopper = Stopper(model, settings.patience)
     watched = valid.sample(generator) if valid is not None and len(valid.rows) else None
@@ -125,6 +131,23 @@ def descended(model: MultiTaskModel) -> list[nn.Parameter]:
     return [one for name, one in model.named_parameters() if not name.startswith("ranker.") and one not in solved]
 
 
+def groups(model: MultiTaskModel, rate: float) -> list[dict[str, object]]:
+    """The optimiser's groups of parameters, each with its rate."""
+    ids = model.item_tower.id.weight
+    others = [one for one in descended(model) if one is not ids]
+    return [{"params": others, "lr": rate}, {"params": [ids], "lr": rate * IDS_FASTER}]
+
+
+@torch.no_grad()
+def still_content(model: MultiTaskModel, features: Features) -> Tensor | None:
+    """What content says of every item, [N, D], or None where a graph learns beside the towers."""
+    if model.graph_encoder.named:
+        return None
+    items = features.items()
+    said: Tensor = model.item_tower.content(items.text, items.attributes, model.graph_encoder(items.entity))
+    return said
+
+
 def windows_of(data: TowerData, length: int, generator: np.random.Generator) -> Step:
     """Windows that cover each user's known events from the newest back, with random offsets between them."""
     users, ends = [], []
@@ -136,12 +159,6 @@ def windows_of(data: TowerData, length: int, generator: np.random.Generator) -> 
             end -= length - int(generator.integers(0, max(length // 5, 1)))
     order = generator.permutation(len(users))
     return Step(np.asarray(users, np.int64)[order], np.asarray(ends, np.int64)[order])
-
-
-def windows_a_step(windows: Step, wanted: int, length: int) -> int:
-    """Windows a batch: `wanted` when they are full, more of short ones, so that a step always reads about as much."""
-    filled = np.minimum(windows.ends, length).mean() / length if len(windows.ends) else 1.0
-    return batch_size(int(wanted / max(filled, 1 / SHORT_WINDOWS)), len(windows.users))
 
 
 def _epoch(
@@ -185,12 +202,21 @@ def passage_of(
     windows = data.moments.windows_at(step.users, step.ends, np.full(len(step.users), np.nan), length)
     pool, places = _pool(windows.rows, data.met, settings.negatives, generator)
     hidden = torch.from_numpy(generator.random(len(pool)) < settings.item_dropout)
-    vectors = model.item_vectors(data.features.items(pool), hidden)
+    vectors = _vectors(model, data, pool, hidden)
     windows.gaps[generator.random(windows.gaps.shape) < GAP_DROPOUT] = 0
     whole = len(pool) == len(data.met)
     log_q = None if whole else _log_q(data, pool, settings.negatives)
     profile, context = _moment_inputs(data, step, length)
     return Passage(step.users, replace(windows, rows=places), profile, context, vectors, log_q)
+
+
+def _vectors(model: MultiTaskModel, data: TowerData, rows: NDArray[np.int64], hidden: Tensor) -> Tensor:
+    """Vectors [m, D] of some items; of those `hidden` (bool [m]) as of an unseen item."""
+    if data.content is None:
+        return model.item_vectors(data.features.items(rows), hidden)
+    ids = torch.from_numpy(data.features.id_index[rows]).masked_fill(hidden, 0)
+    known: Tensor = model.item_tower.id(ids) + data.content[torch.from_numpy(rows)]
+    return known
 
 
 def tower_loss(model: MultiTaskModel, passage: Passage) -> Tensor:

@@ -39,9 +39,18 @@ def test_the_start_is_kept_where_no_epoch_was_better() -> None:
     stopper, start = Stopper(net, patience=1), net.weight.item()
     assert not stopper.worse(0.4, 0)
     nn.init.constant_(net.weight, 9.0)
-    assert stopper.worse(0.3, 1)
+    assert not stopper.worse(0.3, 1)
+    assert stopper.worse(0.2, 2)
     assert stopper.restore(5) == 0
     assert net.weight.item() == start
+
+
+def test_patience_counts_from_the_best_epoch_of_learning_however_good_the_start_was() -> None:
+    stopper = Stopper(nn.Linear(1, 1), patience=2)
+    assert [stopper.worse(figure, epoch) for epoch, figure in enumerate([0.4, 0.1, 0.2, 0.3, 0.5, 0.2, 0.2])] == [
+        False, False, False, False, False, False, True,
+    ]  # fmt: skip
+    assert stopper.restore(6) == 4
 
 
 def test_without_any_figure_the_last_epoch_counts() -> None:

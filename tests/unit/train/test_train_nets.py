@@ -11,6 +11,7 @@ from model.config import Training
 from model.errors import TrainingError
 from model.features.spec import TaskSpec
 from model.nn import losses
+from model.nn.model import MultiTaskModel
 from model.nn.ranker import Ranker
 from model.nn.settings import NetSettings
 from model.train import tower
@@ -52,11 +53,15 @@ def test_batches_hold_every_window_once_and_alike_ones_together() -> None:
     assert np.mean([np.ptp(part.ends) for part in parts]) < 20
 
 
-def test_short_windows_share_a_step_with_more_of_their_kind() -> None:
-    long, short = (Step(np.arange(10_000), np.full(10_000, end)) for end in (80, 10))
-    assert tower.windows_a_step(long, 64, 40) == 64
-    assert tower.windows_a_step(short, 64, 40) == 256
-    assert tower.windows_a_step(Step(np.arange(10_000), np.ones(10_000, np.int64)), 32, 40) == 256
+def test_what_content_says_is_not_computed_each_step_where_it_stays_the_same() -> None:
+    mine = data()
+    assert tower.still_content(net(), mine.features) is None  # its graph learns beside the towers
+    mine = replace(mine, features=replace(mine.features, entity=np.full(ITEMS, -1)))
+    plain = MultiTaskModel(SPEC, ITEMS, settings=NetSettings(heads=2, layers=1, n_experts=2, expert_width=8))
+    told = tower.still_content(plain, mine.features)
+    rows, hidden = np.arange(ITEMS), torch.arange(ITEMS) % 2 == 0
+    by_step = tower._vectors(plain, mine, rows, hidden)
+    torch.testing.assert_close(tower._vectors(plain, replace(mine, content=told), rows, hidden), by_step)
 
 
 def test_the_towers_learn_the_walk() -> None:
