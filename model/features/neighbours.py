@@ -1,6 +1,6 @@
 """Item → item neighbour lists: one compressed-sparse-row table a channel, the same lookup in training and serving."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +9,20 @@ from numpy.typing import NDArray
 from model.features import kernels
 
 FILES = ("indptr", "indices", "weights")
-NO_ROWS = np.empty(0, np.int64)
+NO_ROWS, NO_SCORES = np.empty(0, np.int64), np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one channel says of the catalogue for one request: rows int64 [M], scores float32 [M], best first."""
+    """What one channel says of the catalogue for one request: rows int64 [M], scores float32 [M], best first.
+
+    It offers these; of what is `beyond`, in any order, it has a score too: the ranker reads it whoever offers the item.
+    """
 
     rows: NDArray[np.int64]
     scores: NDArray[np.float32]
+    beyond: NDArray[np.int64] = field(default_factory=lambda: NO_ROWS)
+    beyond_scores: NDArray[np.float32] = field(default_factory=lambda: NO_SCORES)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,7 +70,7 @@ class Evidence:
     @classmethod
     def empty(cls) -> "Evidence":
         """Nothing to say."""
-        return cls(np.empty(0, np.int64), np.empty(0, np.float32))
+        return cls(NO_ROWS, NO_SCORES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,7 @@ class Neighbours:
 
     def evidence(self, rows: NDArray[np.int64], factors: NDArray[np.float32]) -> Evidence:
         """Sum over history items: score(j) = Σ_i factors[i] · weight(rows[i] → j); unknown rows add nothing."""
-        known = rows[rows < len(self)]
-        return self.best(rows, factors, int((self.indptr.take(known + 1) - self.indptr.take(known)).sum()))
+        return self.best(rows, factors, self._reach(rows))
 
     def best(
         self,
@@ -96,11 +100,20 @@ class Neighbours:
         mask: NDArray[np.bool_] | None = None,
         excluded: NDArray[np.int64] = NO_ROWS,
     ) -> Evidence:
-        """The k best of `evidence` that may be answered, as of `Evidence.best`."""
-        best_rows, best_scores = np.empty(k, np.int64), np.empty(k, np.float32)
-        table = (self.indptr, self.indices, self.weights)
-        found = kernels.neighbours(*table, rows, factors, mask, excluded, best_rows, best_scores)
-        return Evidence(best_rows[:found], best_scores[:found])
+        """The k best of `evidence` that may be answered, as of `Evidence.best`; all others lie beyond."""
+        reach = self._reach(rows)
+        best_rows, best_scores = np.empty(min(k, reach), np.int64), np.empty(min(k, reach), np.float32)
+        beyond, beyond_scores = np.empty(reach, np.int64), np.empty(reach, np.float32)
+        found, more = kernels.neighbours(
+            self.indptr, self.indices, self.weights, rows, factors, mask, excluded,
+            best_rows, best_scores, beyond, beyond_scores,
+        )  # fmt: skip
+        return Evidence(best_rows[:found], best_scores[:found], beyond[:more], beyond_scores[:more])
+
+    def _reach(self, rows: NDArray[np.int64]) -> int:
+        """How many neighbours some items have together, each counted as often as it is one."""
+        known = rows[rows < len(self)]
+        return int((self.indptr.take(known + 1) - self.indptr.take(known)).sum())
 
     def save(self, folder: Path) -> None:
         """Write the three arrays as .npy files into `folder`."""

@@ -94,7 +94,8 @@ def ranker_inputs(
 ) -> Inputs:
     """Inputs of ranker.onnx for C candidates of one user (user_vector float32 [D]).
 
-    `evidence` holds each channel's list as it was offered (filtered, cut to its size), by channel name.
+    `evidence` holds each channel's list as it was offered (filtered, cut to its size) and what lies beyond, by channel
+    name: a candidate's rank is that in the list, its score what the channel says of it, whoever offers it.
     """
     vectors = items.vectors(candidates)
     made: Inputs = _history_inputs(spec, moment, items, spec.rank_history) | _user_ids(moment)
@@ -180,10 +181,11 @@ def channel_columns(
     dots: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Score and rank of each channel into `out` [C, 2 · M]; the tower's score is exact for every candidate (`dots`)."""
+    """Score and rank of each channel into `out` [C, 2 · M]; the tower's scores are `dots`, of every candidate."""
     lists = [evidence.get(channel.name, NOTHING) for channel in channels]
     rows, scores = tuple(one.rows for one in lists), tuple(one.scores for one in lists)
-    kernels.evidence(candidates, rows, scores, RANK_OFFSET, out)
+    beyond, beyond_scores = tuple(one.beyond for one in lists), tuple(one.beyond_scores for one in lists)
+    kernels.evidence(candidates, rows, scores, beyond, beyond_scores, RANK_OFFSET, out)
     for number, channel in enumerate(channels):
         if channel.kind == "tower":
             out[:, 2 * number] = dots

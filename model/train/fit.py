@@ -1,6 +1,8 @@
 """The whole of learning, readable top to bottom: channels, towers, ranker, calibration, then again on everything."""
 
-from collections.abc import Mapping, Sequence
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +27,7 @@ from model.train.content import settle
 from model.train.counting import count
 from model.train.distill import Taught
 from model.train.guises import nameless_items, newcomers
-from model.train.lessons import Asked, Lessons, asked_rows
+from model.train.lessons import Asked, Lessons, asked_rows, renumbered
 from model.train.moments import Moments
 from model.train.plan import Plan, make_plan
 from model.train.rank import Objective, fit_ranker, flattened, readings
@@ -33,7 +35,7 @@ from model.train.record import Record
 from model.train.search import Search
 from model.train.side import side_losses
 from model.train.slates import JUDGED, POSITIVE, Slates
-from model.train.start import start
+from model.train.start import move, start
 from model.train.tables import TableMaker
 from model.train.teach import teach
 from model.train.tower import TowerData, Watched, fit_towers, start_loudness
@@ -41,7 +43,7 @@ from model.train.twins import Twins, fit_twins
 
 GRAPH_NEIGHBOURS = 16
 VALID_SLATES = 1500
-REFIT_SHARE, REFIT_RATE = 0.3, 0.3  # of the epochs and of the learning rate of the first fit
+AGAIN = 0.5  # of the epochs that were best, when towers go on with more events
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,11 @@ def fit(recipe: Recipe, dataset: Dataset, text: NDArray[np.float32], record: Rec
     """
     learner = Learner(recipe, dataset, text, record)
     learner.fit_channels()
-    kept = learner.fit_towers()
+    learner.fit_towers()
     learner.fit_ranker()
     calibration = learner.calibrate()
     if recipe.training.refit:
-        learner.refit(kept)
+        learner.refit()
     return learner.fitted(calibration)
 
 
@@ -99,6 +101,7 @@ class Learner:
         self.objective = Objective(self.spec, recipe.pair_tasks)
         self.twins: Twins | None = None
         self.asked = asked_rows(self.spec, dataset, self.plan)
+        self.known, self.kept = self.plan.base, 0  # rows that the towers know, epochs that were best
 
     @property
     def moments(self) -> Moments:
@@ -124,8 +127,8 @@ class Learner:
         moments = Moments(self.spec, self.plan.log.take(known), self.users, timed=self.plan.temporal)
         return TowerData(moments, self.context[known], self.features)
 
-    def fit_towers(self) -> int:
-        """Stage 1 on the base; the number of epochs that was best."""
+    def fit_towers(self) -> None:
+        """Stage 1 on the base."""
         log = self.plan.grouped(self.plan.base, self.users)
         start(self.model, self.features, self.bare, log, self.dataset.graph, self.generator)
         data, settings = self.tower_data(self.plan.base), self.settings
@@ -133,13 +136,23 @@ class Learner:
             Watched(self.moments, self.context, np.flatnonzero(rows)) for rows in (self.plan.taught, self.plan.valid)
         )
         self.record.figures["loudness"] = {"start": start_loudness(self.model, self.features, held, self.generator)}
-        kept = fit_towers(
+        self.kept = fit_towers(
             self.model, data, settings, self.side, watched, self.generator, settings.epochs, settings.learning_rate,
             self.record.epoch,
         )  # fmt: skip
         self.settle(self.plan.base)
         self.record.stage("towers")
-        return kept
+
+    def go_on(self, known: NDArray[np.bool_], record: Callable[[int, dict[str, float]], None]) -> None:
+        """Let the towers learn from the rows `known`, more than they have, in the space that they speak in already."""
+        self.features = replace(self.features, id_index=known_ids(len(self.features), self.plan.log.take(known)))
+        move(self.model, self.features, *(self.plan.grouped(rows, self.users) for rows in (self.known, known)))
+        fit_towers(
+            self.model, self.tower_data(known), self.settings, self.side, None, self.generator,
+            math.ceil(self.kept * AGAIN), self.settings.learning_rate, record,
+        )  # fmt: skip
+        self.settle(known)
+        self.known = known
 
     def settle(self, known: NDArray[np.bool_]) -> None:
         """Solve once more for what content says, now of the vectors that the towers have learned from rows `known`."""
@@ -150,9 +163,7 @@ class Learner:
 
     def fit_ranker(self) -> None:
         """Stage 2 on the events that the base does not hold, and on all that users judged themselves."""
-        lessons = self.lessons()
-        parts, vectors = lessons.taught(), lessons.items.vector
-        self.validating = lessons.valid(self.valid)
+        parts, vectors = self.slates()
         self.record.stage("slates")
         if self.settings.weighting == "search":
             self.search(parts, vectors)
@@ -164,6 +175,32 @@ class Learner:
         if self.settings.twins:
             self.twins = fit_twins(self.model, *args, self.record.epoch)
             self.record.stage("twins")
+
+    def slates(self) -> tuple[list[Slates], NDArray[np.float32]]:
+        """What the ranker learns from, and the vectors float32 [n, D] that its slates and those that validate name.
+
+        Where the split is by user, lists are made by towers that know, as in service, all but what the list asks for:
+        those of a fold's users by towers that know the others' newest events too, those that validate by towers that
+        know the whole training part. Where it is by time, towers of the base know all there is before.
+        """
+        base = self.lessons()
+        more, rows, costly = base.beside(), base.rows(), base.costly()
+        if self.plan.temporal or not self.objective.lists:
+            self.validating = base.valid(self.valid)
+            return [part for part in [*base.lists(0, rows, costly), *more] if len(part)], base.items.vector
+        kept, lists, vectors = (copy.deepcopy(self.model.state_dict()), self.features), [], [base.items.vector]
+        for fold, known in enumerate([*map(self.plan.known, range(self.plan.folds)), self.plan.train]):
+            self.model.load_state_dict(kept[0])
+            self.features, self.known = kept[1], self.plan.base
+            self.go_on(known, unwatched)
+            lessons, begins = self.lessons(), sum(map(len, vectors))
+            vectors.append(lessons.items.vector)
+            if fold < self.plan.folds:
+                lists += [renumbered(part, begins) for part in lessons.lists(fold, rows, costly) if len(part)]
+            else:
+                self.validating = [renumbered(part, begins) for part in lessons.valid(self.valid)]
+        found = [Slates.concatenate(lists), *more] if lists else more
+        return [part for part in found if len(part)], np.concatenate(vectors)
 
     def lessons(self) -> Lessons:
         """What makes the ranker's slates, of what towers and channels say now."""
@@ -205,17 +242,11 @@ class Learner:
             )
         return found
 
-    def refit(self, kept: int) -> None:
-        """Go on with the towers on everything, at a lower rate, so that the ranker still knows their space."""
+    def refit(self) -> None:
+        """Go on with the towers on everything."""
         everything = np.ones(len(self.plan.log), bool)
-        self.features = replace(self.features, id_index=known_ids(len(self.features), self.plan.log))
+        self.go_on(everything, self.record.refit_epoch)
         self.maker.renew(self.features)
-        epochs = max(round(kept * REFIT_SHARE), 1) if kept else 0
-        fit_towers(
-            self.model, self.tower_data(everything), self.settings, self.side, None, self.generator,
-            epochs, self.settings.learning_rate * REFIT_RATE, self.record.refit_epoch,
-        )  # fmt: skip
-        self.settle(everything)
         self.record.stage("refit")
 
     def fitted(self, calibration: Mapping[str, Calibration]) -> Fitted:
@@ -228,6 +259,10 @@ class Learner:
             self.model, self.spec, self.features, tables, counters, calibration, log, self.plan.temporal,
             self.twins,
         )  # fmt: skip
+
+
+def unwatched(epoch: int, figures: dict[str, float]) -> None:
+    """What is recorded of towers that only make slates: nothing."""
 
 
 def used(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Dataset]:

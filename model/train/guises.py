@@ -40,7 +40,7 @@ def renamed(found: Evidence, rows: NDArray[np.int64], size: int) -> Evidence:
     """A list of N = `size` items whose entries stand under the guises `rows` that are candidates instead of them."""
     guise = np.arange(size)
     guise[rows % size] = rows
-    return Evidence(guise[found.rows], found.scores)
+    return Evidence(guise[found.rows], found.scores, guise[found.beyond], found.beyond_scores)
 
 
 def in_guises(

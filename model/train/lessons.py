@@ -76,6 +76,11 @@ def shifted(slates: Slates, by: int) -> Slates:
     return replace(slates, candidates=np.where(slates.candidates == PAD, PAD, slates.candidates + by))
 
 
+def renumbered(slates: Slates, by: int) -> Slates:
+    """Slates whose items, candidates and those of the histories, are read `by` rows further on."""
+    return shifted(slates, by).replaced(rows=np.where(slates.rows == PAD, PAD, slates.rows + by))
+
+
 @dataclass(frozen=True, slots=True)
 class Lessons:
     """What makes slates of a log, with the towers, tables and counters of one moment of learning.
@@ -97,11 +102,11 @@ class Lessons:
     served: int
     generator: np.random.Generator
 
-    def taught(self) -> list[Slates]:
-        """What the ranker learns from: lists, lists of items played cold, and what users judged themselves."""
-        found = [*self.lists(), *self.judgements()]
-        cold = self.cold(round(len(found[0]) * self.settings.item_dropout)) if self.objective.lists else []
-        return [part for part in [*found, *cold] if len(part)]
+    def beside(self) -> list[Slates]:
+        """What the ranker learns from besides lists: what users judged, and lists of items played cold."""
+        lists = min(int(self.plan.taught.sum()), self.settings.ranker_examples) if self.objective.lists else 0
+        cold = self.cold(round(lists * self.settings.item_dropout)) if lists else []
+        return [*self.judgements(), *cold]
 
     def valid(self, rows: NDArray[np.int64]) -> list[Slates]:
         """What stops and calibrates the ranker: lists around some validation rows as served, and what users judged."""
@@ -116,18 +121,21 @@ class Lessons:
         cold = self.played(unmet, rows[new], self.plan.valid, draw, known, "new items")
         return [part for part in [lists, cold, *found] if len(part)]
 
-    def lists(self) -> list[Slates]:
-        """Lists around (a sample of) the taught rows; each fold's tables have not seen them."""
+    def rows(self) -> NDArray[np.int64]:
+        """(A sample of) the taught rows that lists are made around, in time order."""
+        return self.sample(self.plan.taught) if self.objective.lists else np.empty(0, np.int64)
+
+    def costly(self) -> dict[str, Neighbours]:
+        """Tables that serve all folds."""
+        return self.maker.costly(self.spec, self.plan.grouped(self.plan.base, self._users))
+
+    def lists(self, fold: int, rows: NDArray[np.int64], costly: Mapping[str, Neighbours]) -> list[Slates]:
+        """Lists around those of the rows that lie in a fold, whose tables have not seen them."""
         if not self.objective.lists:
             return []
         draw = Draw(self.settings.slate, self._random, newcomers=self.settings.item_dropout / 2)
-        rows, parts = self.sample(self.plan.taught), []
-        costly = self.maker.costly(self.spec, self.plan.grouped(self.plan.base, self._users))
-        for fold in range(self.plan.folds):
-            mine = rows[self.plan.fold[rows] == fold]
-            known = self.knowledge(self.tables(self.plan.known(fold), costly), self.plan.base)
-            parts.append(self.around(self.events, mine, draw, known, f"slates {fold + 1}"))
-        return [Slates.concatenate(part for part in parts if len(part))]
+        known = self.knowledge(self.tables(self.plan.known(fold), costly), self.plan.base)
+        return [self.around(self.events, rows[self.plan.fold[rows] == fold], draw, known, f"slates {fold + 1}")]
 
     def cold(self, lists: int) -> list[Slates]:
         """About so many lists of items of which nothing has happened, out of games that are played so.

@@ -15,8 +15,10 @@ from model.data.log import ByUser, KnowledgeGraph
 from model.nn.graph import GraphEncoder
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
+from model.train.batches import item_vectors
 from model.train.channels import interaction_matrix
 from model.train.content import settle
+from model.train.guises import nameless_items
 from model.train.shared import graph_pairs, telling_matrix
 
 PRIOR_EVENTS = 5.0  # pseudo-events that keep rare items' vectors short
@@ -47,6 +49,30 @@ def start_vectors(log: ByUser, items: int, dim: int) -> NDArray[np.float32]:
     made = _factors(sp.csr_matrix((sp.diags(by_user) @ x @ sp.diags(by_item)).T), dim, 0.5)
     length = np.sqrt((made**2).sum(1).mean()) if len(made) else 1.0
     return (made / max(length, 1e-9)).astype(np.float32)
+
+
+def move(model: MultiTaskModel, features: Features, before: ByUser, after: ByUser) -> None:
+    """Let item vectors, learned from the events of `before`, know what a factorisation of those of `after` knows more.
+
+    What is added is the difference of the two factorisations, the newer one turned to lie as the older one (orthogonal
+    Procrustes, Schönemann 1966), so that what was learned stays and whoever reads the vectors still knows their space.
+    Items without events before begin where the newer one has them. `features` know items by their ids.
+    """
+    old, new = (start_vectors(log, len(features), model.spec.dim) for log in (before, after))
+    if not len(old) or not len(new):
+        return
+    met, meets = (np.bincount(log.log.item, minlength=len(features))[:, None] for log in (before, after))
+    turned = new @ turn(new, old, met)
+    learned, told = model.item_tower.id.weight[1:].detach().numpy(), item_vectors(model, nameless_items(features))
+    ids = np.where(met > 0, learned + turned - old, turned - told) * (meets > 0)
+    model.item_tower.start_ids(torch.from_numpy(ids.astype(np.float32)))
+
+
+def turn(vectors: NDArray[np.float32], onto: NDArray[np.float32], weight: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The rotation [D, D] that brings vectors [N, D] nearest to `onto` [N, D], errors weighed by `weight` [N, 1]."""
+    left, _, right = np.linalg.svd((vectors * weight).T.astype(np.float64) @ onto)
+    turned: NDArray[np.float64] = left @ right
+    return turned
 
 
 def start_graph(encoder: GraphEncoder, graph: KnowledgeGraph) -> None:

@@ -24,12 +24,21 @@ def check_both(name: str, *arguments: object, outs: tuple[Array, ...]) -> tuple[
     for module in (kernels, reference):
         mine = tuple(out.copy() for out in outs)
         found = getattr(module, name)(*arguments, *mine)
-        made.append((found, tuple(out[:found] if found is not None else out for out in mine)))
+        made.append((found, written(found, mine)))
     (here, ours), (there, theirs) = made
     assert here == there
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=3e-6, atol=3e-6)
     return here, ours
+
+
+def written(found: int | tuple[int, int] | None, outs: tuple[Array, ...]) -> tuple[Array, ...]:
+    """What a call has written of its arrays; of a pair of counts the second is of rows in any order."""
+    if not isinstance(found, tuple):
+        return tuple(out[:found] for out in outs)
+    count, more = found
+    order = np.argsort(outs[2][:more])
+    return outs[0][:count], outs[1][:count], outs[2][:more][order], outs[3][:more][order]
 
 
 def some(generator: np.random.Generator, size: int, most: int = CATALOGUE) -> NDArray[np.int64]:
@@ -77,16 +86,38 @@ def table(generator: np.random.Generator, items: int = 50) -> tuple[Array, Array
 def test_neighbours(seed: int, size: int, k: int, masked: bool) -> None:
     generator = np.random.default_rng(seed)
     rows, factors = generator.integers(0, CATALOGUE, size), generator.random(size).astype(np.float32)
-    outs = np.zeros(k, np.int64), np.zeros(k, np.float32)
-    check_both("neighbours", *table(generator), rows, factors, *rule(generator, masked), outs=outs)
+    beyond = np.zeros(400, np.int64), np.zeros(400, np.float32)
+    outs, (mask, excluded) = (np.zeros(k, np.int64), np.zeros(k, np.float32)), rule(generator, masked)
+    tables = table(generator)
+    (found, more), (best, _, others, _) = check_both(
+        "neighbours", *tables, rows, factors, mask, excluded, outs=(*outs, *beyond)
+    )
+    dense = np.zeros(CATALOGUE)
+    for row, factor in zip(rows, factors, strict=True):
+        if row < 50:
+            span = slice(tables[0][row], tables[0][row + 1])
+            np.add.at(dense, tables[1][span], factor * tables[2][span])
+    assert sorted([*best.tolist(), *others.tolist()]) == np.flatnonzero(dense).tolist()
+    assert (found, more) == (len(best), len(others))
+
+
+def test_what_lies_beyond_the_best_neighbours_is_cut_where_there_is_no_room() -> None:
+    tables = np.asarray([0, 3], np.int64), np.asarray([1, 2, 3], np.int32), np.asarray([3, 2, 1], np.float32)
+    for module in (kernels, reference):
+        out = np.zeros(1, np.int64), np.zeros(1, np.float32), np.zeros(1, np.int64), np.zeros(1, np.float32)
+        assert module.neighbours(*tables, ONE * 0, SCORE, None, NO_ROWS, *out) == (1, 1)
+        assert out[0].tolist() == [1]
+        assert out[2].tolist() in ([2], [3])
 
 
 def test_neighbours_of_a_large_catalogue() -> None:
     generator, items = np.random.default_rng(0), reference.DENSE_ITEMS + 10
     tables, outs = table(generator, items), (np.zeros(300, np.int64), np.zeros(300, np.float32))
+    more = np.zeros(2000, np.int64), np.zeros(2000, np.float32)
     rows, factors = generator.integers(0, items, 200), np.ones(200, np.float32)
-    found, _ = check_both("neighbours", *tables, rows, factors, None, np.empty(0, np.int64), outs=outs)
-    assert found == 300
+    found, _ = check_both("neighbours", *tables, rows, factors, None, np.empty(0, np.int64), outs=outs + more)
+    assert found[0] == 300
+    assert found[1] > 100
 
 
 @given(seeds, st.integers(0, 6), st.integers(0, 70))
@@ -108,8 +139,16 @@ def test_evidence(seed: int, size: int, channels: int) -> None:
     generator = np.random.default_rng(seed)
     lists = tuple(some(generator, int(generator.integers(0, 30))) for _ in range(channels))
     scores = tuple(few_levels(generator, len(one)) for one in lists)
+    rest = [np.setdiff1d(np.arange(CATALOGUE), one) for one in lists]
+    beyond = tuple(generator.permutation(one)[: int(generator.integers(0, 60))] for one in rest)
+    more = tuple(few_levels(generator, len(one)) for one in beyond)
     candidates = generator.integers(0, CATALOGUE, size)  # in any order, some twice
-    check_both("evidence", candidates, lists, scores, 10.0, outs=(np.full((size, 2 * channels), 7, np.float32),))
+    out = np.full((size, 2 * channels), 7, np.float32)
+    _, (told,) = check_both("evidence", candidates, lists, scores, beyond, more, 10.0, outs=(out,))
+    for number, rows in enumerate(lists):
+        said = dict(zip([*rows, *beyond[number]], [*scores[number], *more[number]], strict=True))
+        np.testing.assert_allclose(told[:, 2 * number], [np.log1p(said.get(one, 0.0)) for one in candidates], rtol=1e-5)
+        assert (told[:, 2 * number + 1] > 0).tolist() == np.isin(candidates, rows).tolist()
 
 
 @given(seeds, sizes, st.integers(1, 4), st.integers(0, 3))
@@ -202,7 +241,7 @@ def test_rows_that_are_not_there_are_refused_by_both() -> None:
     mask = np.ones(3, np.bool_)
     check_refused("best", IndexError, np.asarray([3]), SCORE, mask, NO_ROWS, *out)
     table_ = np.asarray([0, 1], np.int64), np.asarray([3], np.int32), SCORE
-    check_refused("neighbours", IndexError, *table_, ONE, SCORE, mask, NO_ROWS, *out)
+    check_refused("neighbours", IndexError, *table_, ONE, SCORE, mask, NO_ROWS, *out, *out)
     check_refused(
         "valued", IndexError, np.asarray([-1]), np.ones(2), np.ones(2), 1.0, 5.0, 0.0, 1.0, np.zeros((1, 1), np.float32)
     )
@@ -221,7 +260,9 @@ WRONG: list[tuple[str, type[Exception], Callable[[], tuple[object, ...]]]] = [
     ("best", TypeError, lambda: (ONE, SCORE, None, None, ONE.copy(), SCORE.copy())),
     ("merge", ValueError, lambda: ((ONE,), (1, 2), ONE.copy(), np.zeros((1, 1), np.bool_))),
     ("merge", ValueError, lambda: ((ONE,), (1,), ONE.copy(), np.zeros((1, 2), np.bool_))),
-    ("evidence", ValueError, lambda: (ONE, (ONE,), (SCORE,), 10.0, np.zeros((1, 3), np.float32))),
+    ("evidence", ValueError, lambda: (ONE, (ONE,), (SCORE,), (ONE,), (), 10.0, np.zeros((1, 2), np.float32))),
+    ("evidence", ValueError, lambda: (ONE, (ONE,), (SCORE,), (ONE,), (SCORE,), 10.0, np.zeros((1, 3), np.float32))),
+    ("evidence", ValueError, lambda: (ONE, (ONE,), (SCORE,), (ONE,), (SCORE[:0],), 10.0, np.zeros((1, 2), np.float32))),
     ("scaled", ValueError, lambda: (SCORE, 0.0, 1.0, np.zeros(2, np.float32))),
     ("take", TypeError, lambda: (np.ones((3, 2)), ONE, np.zeros((1, 2), np.float32))),
     ("take", ValueError, lambda: (np.ones((3, 2)), ONE, np.zeros((1, 3)))),
@@ -249,4 +290,4 @@ def test_arrays_that_may_not_be_written_are_refused() -> None:
 def test_a_corrupt_table_is_refused() -> None:
     broken = np.asarray([0, 9], np.int64), np.asarray([0], np.int32), SCORE
     with pytest.raises(IndexError, match="entries 0 to 9 of 1"):
-        kernels.neighbours(*broken, ONE, SCORE, None, NO_ROWS, ONE.copy(), SCORE.copy())
+        kernels.neighbours(*broken, ONE, SCORE, None, NO_ROWS, ONE.copy(), SCORE.copy(), ONE.copy(), SCORE.copy())

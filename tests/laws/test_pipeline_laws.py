@@ -167,7 +167,7 @@ def test_training_and_serving_read_the_same(user_id: str) -> None:
 
 
 def evidence_of_training(history: History, vector: NDArray[np.float32]) -> dict[str, Evidence]:
-    """Every channel's list over unseen items, cut to its size, from the bundle's arrays alone."""
+    """Every channel's list over unseen items, cut to its size, and what lies beyond, from the bundle's arrays alone."""
     bundle, found = sealed(), {}
     allowed = np.ones(ITEMS, np.bool_)
     allowed[history.rows] = False
@@ -175,9 +175,12 @@ def evidence_of_training(history: History, vector: NDArray[np.float32]) -> dict[
         if channel.kind == "tower":
             scores = bundle.array("item_features/vectors.npy") @ vector
             offered = Evidence.ranked(np.arange(ITEMS), scores)
-        else:
-            offered = neighbour_evidence(bundle.neighbours(channel.name), channel, history)
-        found[channel.name] = offered.allowed(allowed).top(channel.size)
+            found[channel.name] = offered.allowed(allowed).top(channel.size)
+            continue
+        every = neighbour_evidence(bundle.neighbours(channel.name), channel, history)
+        offered = every.allowed(allowed).top(channel.size)
+        beyond = ~np.isin(every.rows, offered.rows)
+        found[channel.name] = Evidence(offered.rows, offered.scores, every.rows[beyond], every.scores[beyond])
     return found
 
 

@@ -19,7 +19,7 @@
 /* ---- arrays ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    Py_buffer list[40];
+    Py_buffer list[72];
     int count;
 } Held; /* what has to be let go at the end of a call */
 
@@ -287,7 +287,8 @@ end:
     return result;
 }
 
-/* ---- neighbours(indptr, indices, weights, rows, factors, mask, excluded, out_rows, out_scores) -> count ---------- */
+/* ---- neighbours(indptr, indices, weights, rows, factors, mask, excluded, out_rows, out_scores, beyond_rows,
+        beyond_scores) -> (count, beyond) --------------------------------------------------------------------------- */
 
 static int64_t *met = NULL; /* the table's slots in the order they were first written */
 static Py_ssize_t met_room = 0;
@@ -304,8 +305,9 @@ static int met_for(Py_ssize_t count) {
 static PyObject *neighbours(PyObject *self, PyObject *args) {
     (void)self;
     PyObject *indptr_, *indices_, *weights_, *rows_, *factors_, *mask_, *excluded_, *out_rows, *out_scores;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOO", &indptr_, &indices_, &weights_, &rows_, &factors_, &mask_, &excluded_,
-                          &out_rows, &out_scores))
+    PyObject *beyond_rows_, *beyond_scores_;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOO", &indptr_, &indices_, &weights_, &rows_, &factors_, &mask_, &excluded_,
+                          &out_rows, &out_scores, &beyond_rows_, &beyond_scores_))
         return NULL;
     Held held = {.count = 0};
     PyObject *result = NULL;
@@ -320,7 +322,13 @@ static PyObject *neighbours(PyObject *self, PyObject *args) {
     Py_buffer *factors = rows ? read_(&held, factors_, "factors", 'f', 1) : NULL;
     if (!factors || !is_long(factors, size_of(rows), "factors")) goto end;
     if (!is_long(weights, size_of(indices), "weights") || !rule_of(&held, mask_, excluded_, &rule)) goto end;
+    Py_buffer *more_rows = written(&held, beyond_rows_, "beyond_rows", 'l', 1);
+    Py_buffer *more_scores = more_rows ? written(&held, beyond_scores_, "beyond_scores", 'f', 1) : NULL;
+    if (!more_scores || !is_long(more_scores, size_of(more_rows), "beyond_scores")) goto end;
     if (!room(&held, out_rows, out_scores, &to_rows, &to_scores, &best)) goto end;
+    int64_t *more_row = more_rows->buf;
+    float *more_score = more_scores->buf;
+    Py_ssize_t more = 0;
     const int64_t *start = indptr->buf, *row = rows->buf;
     const int32_t *index = indices->buf;
     const float *weight = weights->buf, *factor = factors->buf;
@@ -361,8 +369,18 @@ static PyObject *neighbours(PyObject *self, PyObject *args) {
         if (slot->sum == 0.0 || (best.size == best.most && (!best.most || score < best.heap[0].score))) continue;
         if (answerable(&rule, slot->row)) offer(&best, score, slot->row);
     }
+    /* All that is not among the best: what is worse than the worst of them, and what may not be answered. */
+    Hit worst = best.size == best.most && best.most ? best.heap[0] : (Hit){-INFINITY, INT64_MAX};
+    for (Py_ssize_t i = 0; i < unique; i++) {
+        const Slot *slot = &slots[met[i]];
+        Hit hit = {(float)slot->sum, slot->row};
+        if (slot->sum == 0.0) continue;
+        if (best.most && !better(worst, hit) && answerable(&rule, hit.row)) continue;
+        if (more == size_of(more_rows)) break; /* room for fewer was given: any of them */
+        more_row[more] = hit.row, more_score[more++] = hit.score;
+    }
     in_order(&best, to_rows, to_scores);
-    result = PyLong_FromSsize_t(best.size);
+    result = Py_BuildValue("nn", best.size, more);
 end:
     free(best.heap);
     let_go(&held);
@@ -473,19 +491,46 @@ end:
     return result;
 }
 
-/* ---- evidence(candidates, rows, scores, offset, out): what lists say of candidates -------------------------------- */
+/* ---- evidence(candidates, rows, scores, beyond_rows, beyond_scores, offset, out): what lists say of candidates ------- */
+
+/* Scores of rows beyond a list into a column, for the candidates among them. */
+static int beyond(Held *held, PyObject *rows_, PyObject *scores_, const Py_buffer *candidates, const Columns *out,
+                  Py_ssize_t column) {
+    Py_buffer *rows = read_(held, rows_, "beyond_rows", 'l', 1);
+    Py_buffer *scores = rows ? read_(held, scores_, "beyond_scores", 'f', 1) : NULL;
+    if (!scores || !is_long(scores, size_of(rows), "beyond_scores")) return 0;
+    if (!size_of(rows)) return 1;
+    const int64_t *row = rows->buf, *candidate = candidates->buf;
+    const float *score = scores->buf;
+    uint64_t narrow = narrowed(size_of(candidates));
+    if (!fresh_table(size_of(candidates))) return 0;
+    for (Py_ssize_t c = 0; c < size_of(candidates); c++)
+        *slot_of(candidate[c], narrow) = (Slot){candidate[c], slots_turn, 0, 0.0};
+    for (Py_ssize_t i = 0; i < size_of(rows); i++) {
+        Slot *slot = slot_of(row[i], narrow);
+        if (slot->turn == slots_turn) slot->number = 1, slot->sum = score[i];
+    }
+    for (Py_ssize_t c = 0; c < size_of(candidates); c++) {
+        const Slot *slot = slot_of(candidate[c], narrow);
+        if (slot->number) *cell(out, c, column) = log1pf((float)slot->sum);
+    }
+    return 1;
+}
 
 static PyObject *evidence(PyObject *self, PyObject *args) {
     (void)self;
-    PyObject *candidates_, *lists, *scores_, *out_, *result = NULL;
+    PyObject *candidates_, *lists, *scores_, *beyond_rows, *beyond_scores, *out_, *result = NULL;
     double offset;
-    if (!PyArg_ParseTuple(args, "OO!O!dO", &candidates_, &PyTuple_Type, &lists, &PyTuple_Type, &scores_, &offset, &out_))
+    if (!PyArg_ParseTuple(args, "OO!O!O!O!dO", &candidates_, &PyTuple_Type, &lists, &PyTuple_Type, &scores_,
+                          &PyTuple_Type, &beyond_rows, &PyTuple_Type, &beyond_scores, &offset, &out_))
         return NULL;
     Held held = {.count = 0};
     Py_ssize_t channels = PyTuple_Size(lists);
     Columns out;
-    if (channels > 15 || PyTuple_Size(scores_) != channels) {
-        PyErr_Format(PyExc_ValueError, "%zd lists, %zd scores; give as many, 15 at most", channels, PyTuple_Size(scores_));
+    if (channels > 15 || PyTuple_Size(scores_) != channels || PyTuple_Size(beyond_rows) != channels ||
+        PyTuple_Size(beyond_scores) != channels) {
+        PyErr_Format(PyExc_ValueError, "%zd lists, %zd scores, beyond them %zd and %zd; give as many, 15 at most", channels,
+                     PyTuple_Size(scores_), PyTuple_Size(beyond_rows), PyTuple_Size(beyond_scores));
         return NULL;
     }
     Py_buffer *candidates = read_(&held, candidates_, "candidates", 'l', 1);
@@ -506,6 +551,8 @@ static PyObject *evidence(PyObject *self, PyObject *args) {
             *cell(&out, c, 2 * m) = found ? log1pf(score[slot->number]) : 0.0f;
             *cell(&out, c, 2 * m + 1) = found ? (float)(offset / (offset + slot->number)) : 0.0f;
         }
+        PyObject *more_rows = PyTuple_GetItem(beyond_rows, m), *more_scores = PyTuple_GetItem(beyond_scores, m);
+        if (!beyond(&held, more_rows, more_scores, candidates, &out, 2 * m)) goto end;
     }
     result = Py_NewRef(Py_None);
 end:

@@ -42,11 +42,14 @@ def neighbours(
     excluded: Rows,
     out_rows: Rows,
     out_scores: Floats,
-) -> int:
-    """`best` of score(j) = Σ_i factors[i] · weight(rows[i] → j) over a compressed-sparse-row table; how many.
+    beyond_rows: Rows,
+    beyond_scores: Floats,
+) -> tuple[int, int]:
+    """`best` of score(j) = Σ_i factors[i] · weight(rows[i] → j) over a compressed-sparse-row table, and all others.
 
     indptr int64 [N+1], indices int32 [nnz], weights float32 [nnz]; rows int64 [L] beyond N add nothing; factors
-    float32 [L]. Products are of float32, sums of float64.
+    float32 [L]. Products are of float32, sums of float64. What is not among the best, or may not be answered, goes
+    in any order into beyond_rows and beyond_scores as far as there is room. Returns how many of both.
     """
     size = len(indptr) - 1
     known = (rows >= 0) & (rows < size)
@@ -64,7 +67,11 @@ def neighbours(
         found, places = np.unique(targets, return_inverse=True)
         sums = np.bincount(places, parts, len(found))
         found, sums = found[sums != 0], sums[sums != 0]
-    return best(found.astype(np.int64), sums.astype(np.float32), mask, excluded, out_rows, out_scores)
+    found, scores = found.astype(np.int64), sums.astype(np.float32)
+    count = best(found, scores, mask, excluded, out_rows, out_scores)
+    others = np.flatnonzero(~np.isin(found, out_rows[:count]))[: len(beyond_rows)]
+    beyond_rows[: len(others)], beyond_scores[: len(others)] = found[others], scores[others]
+    return count, len(others)
 
 
 def merge(lists: tuple[Rows, ...], quotas: tuple[int, ...], out_rows: Rows, out_offered: Mask) -> int:
@@ -94,19 +101,31 @@ def merge(lists: tuple[Rows, ...], quotas: tuple[int, ...], out_rows: Rows, out_
     return len(unique)
 
 
-def evidence(candidates: Rows, lists: tuple[Rows, ...], scores: tuple[Floats, ...], offset: float, out: Floats) -> None:
+def evidence(
+    candidates: Rows,
+    lists: tuple[Rows, ...],
+    scores: tuple[Floats, ...],
+    beyond_rows: tuple[Rows, ...],
+    beyond_scores: tuple[Floats, ...],
+    offset: float,
+    out: Floats,
+) -> None:
     """What lists say of candidates: log(1 + score), and rank r read as offset / (offset + r); 0 where one is silent.
 
-    candidates int64 [C], in any order · lists int64 [.], best first, each row once · out float32 [C, 2 · lists].
+    candidates int64 [C], in any order · lists int64 [.], best first, each row once · beyond: more rows that a list has
+    a score for, but no rank · out float32 [C, 2 · lists].
     """
     unique, places = np.unique(candidates, return_inverse=True)
     found = np.zeros((2 * len(lists), len(unique)), np.float32)
     for number, (rows, score) in enumerate(zip(lists, scores, strict=True)):
-        if len(unique) and len(rows):
-            at = unique.searchsorted(rows)
-            hit = np.flatnonzero(unique.take(at, mode="clip") == rows)
-            found[2 * number, at[hit]] = np.log1p(score[hit])
-            found[2 * number + 1, at[hit]] = offset / (offset + hit)
+        for several, said, ranked in ((rows, score, True), (beyond_rows[number], beyond_scores[number], False)):
+            if not len(unique) or not len(several):
+                continue
+            at = unique.searchsorted(several)
+            hit = np.flatnonzero(unique.take(at, mode="clip") == several)
+            found[2 * number, at[hit]] = np.log1p(said[hit])
+            if ranked:
+                found[2 * number + 1, at[hit]] = offset / (offset + hit)
     out[:] = found[:, places].T
 
 

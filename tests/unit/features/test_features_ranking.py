@@ -57,12 +57,12 @@ def test_shapes_follow_the_spec() -> None:
     assert {made[name].dtype.name for name in made} == {"float32", "int64"}
 
 
-def test_the_tower_score_is_exact_and_other_channels_only_say_what_they_offer() -> None:
-    offered = Evidence(np.asarray([4, 3]), np.asarray([2.0, 1.0], np.float32))
+def test_scores_are_exact_whoever_offers_an_item_and_ranks_are_of_what_a_channel_offers() -> None:
+    offered = Evidence(np.asarray([4]), np.asarray([2.0], np.float32), np.asarray([1, 3]), np.ones(2, np.float32))
     found = columns(HISTORY, [3, 4, 5], {"cooccurrence": offered})
     np.testing.assert_allclose(found["tower:score"], ITEMS.vector[[3, 4, 5]].sum(1), rtol=1e-5)
     np.testing.assert_allclose(found["cooccurrence:score"], np.log1p([1.0, 2.0, 0.0]), rtol=1e-6)
-    np.testing.assert_allclose(found["cooccurrence:rank"], [10 / 11, 1.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(found["cooccurrence:rank"], [0.0, 1.0, 0.0], rtol=1e-6)
     assert found["tower:rank"] == [0.0, 0.0, 0.0]
 
 

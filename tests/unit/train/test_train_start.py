@@ -13,7 +13,7 @@ from model.train.arrays import Features
 from model.train.batches import item_vectors
 from model.train.content import by_text_alone, settle
 from model.train.guises import in_guises, inserted, nameless_items, newcomers, renamed
-from model.train.start import start, start_graph, start_vectors
+from model.train.start import move, start, start_graph, start_vectors, turn
 from tests.learners import ITEMS, SPEC, USERS, WALK, features, net
 from tests.logs import make_log
 
@@ -53,6 +53,42 @@ def test_a_log_too_small_to_be_factorised_leaves_the_tower_as_it_was() -> None:
     assert start_vectors(lonely.by_user(1), 1, 8).shape == (0, 8)
     start(model, features(), features(), lonely.by_user(1), None, np.random.default_rng(0))
     assert torch.equal(model.item_tower.read_text.weight, before)
+
+
+def test_a_turn_brings_vectors_back_that_were_turned() -> None:
+    vectors, weight = RNG.normal(size=(40, 8)).astype(np.float32), RNG.integers(1, 9, (40, 1))
+    rotation = np.linalg.qr(RNG.normal(size=(8, 8)))[0]
+    turned = (vectors @ rotation).astype(np.float32)
+    np.testing.assert_allclose(turned @ turn(turned, vectors, weight), vectors, atol=1e-5)
+
+
+def test_more_events_move_what_was_learned_and_let_new_items_begin_where_the_factorisation_has_them() -> None:
+    model, mine, after = net(), features(), WALK.by_user(USERS)
+    late = 5  # an item that nobody had touched before
+    before = WALK.take((np.arange(len(WALK)) % 15 < 11) & (WALK.item != late)).by_user(USERS)
+    early = Features(
+        np.where(np.arange(ITEMS) == late, 0, mine.id_index), mine.text, mine.attributes, mine.entity, mine.profile
+    )
+    start(model, early, newcomers(early, np.random.default_rng(0)), before, None, np.random.default_rng(0))
+    learned = torch.from_numpy(RNG.normal(size=(ITEMS, 8)).astype(np.float32))
+    learned[late] = 0
+    model.item_tower.start_ids(model.item_tower.id.weight[1:].detach() + learned)
+    had = item_vectors(model, early)
+    move(model, mine, before, before)
+    np.testing.assert_allclose(np.delete(item_vectors(model, mine), late, 0), np.delete(had, late, 0), atol=1e-4)
+    move(model, mine, before, after)
+    old, new = (start_vectors(log, ITEMS, 8) for log in (before, after))
+    turned = new @ turn(new, old, np.bincount(before.log.item, minlength=ITEMS)[:, None])
+    np.testing.assert_allclose(
+        item_vectors(model, mine), np.where(np.arange(ITEMS)[:, None] == late, turned, had + turned - old), atol=1e-4
+    )
+
+
+def test_too_few_events_to_factorise_move_nothing() -> None:
+    model, lonely = net(), make_log(user=[0], item=[0]).by_user(1)
+    had = model.item_tower.id.weight.detach().clone()
+    move(model, features(), lonely, lonely)
+    assert torch.equal(model.item_tower.id.weight, had)
 
 
 def test_content_explains_unseen_items_where_it_can_and_admits_where_it_cannot() -> None:
