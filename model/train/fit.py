@@ -1,6 +1,5 @@
 """The whole of learning, readable top to bottom: channels, towers, ranker, calibration, then again on everything."""
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -82,6 +81,20 @@ def fit(recipe: Recipe, dataset: Dataset, text: NDArray[np.float32], record: Rec
     return learner.fitted(calibration)
 
 
+@dataclass(frozen=True, slots=True)
+class Towers:
+    """What the towers were at one time: their weights, and the features whose ids they know."""
+
+    state: Mapping[str, torch.Tensor]
+    features: Features
+
+    @classmethod
+    def of(cls, model: MultiTaskModel, features: Features) -> "Towers":
+        """A copy of them as they are now, without the ranker."""
+        state = {name: one.clone() for name, one in model.state_dict().items() if not name.startswith("ranker.")}
+        return cls(state, features)
+
+
 class Learner:
     """The stages of one fit and what they hand on to each other."""
 
@@ -101,7 +114,7 @@ class Learner:
         self.objective = Objective(self.spec, recipe.pair_tasks)
         self.twins: Twins | None = None
         self.asked = asked_rows(self.spec, dataset, self.plan)
-        self.known, self.kept = self.plan.base, 0  # rows that the towers know, epochs that were best
+        self.base, self.kept = Towers.of(self.model, self.features), 0  # after learning from the base; best epochs
 
     @property
     def moments(self) -> Moments:
@@ -141,18 +154,23 @@ class Learner:
             self.record.epoch,
         )  # fmt: skip
         self.settle(self.plan.base)
+        self.base = Towers.of(self.model, self.features)
         self.record.stage("towers")
 
     def go_on(self, known: NDArray[np.bool_], record: Callable[[int, dict[str, float]], None]) -> None:
-        """Let the towers learn from the rows `known`, more than they have, in the space that they speak in already."""
-        self.features = replace(self.features, id_index=known_ids(len(self.features), self.plan.log.take(known)))
-        move(self.model, self.features, *(self.plan.grouped(rows, self.users) for rows in (self.known, known)))
+        """Let the towers of the base learn from the rows `known`, in the space that they speak in already.
+
+        They start from the base each time, never from what went on before: the ranker has learned from towers that
+        went on once, and those that do so twice know cold items worse (docs/quality.md, P3).
+        """
+        self.model.load_state_dict(self.base.state, strict=False)
+        self.features = replace(self.base.features, id_index=known_ids(len(self.features), self.plan.log.take(known)))
+        move(self.model, self.features, *(self.plan.grouped(rows, self.users) for rows in (self.plan.base, known)))
         fit_towers(
             self.model, self.tower_data(known), self.settings, self.side, None, self.generator,
             math.ceil(self.kept * AGAIN), self.settings.learning_rate, record,
         )  # fmt: skip
         self.settle(known)
-        self.known = known
 
     def settle(self, known: NDArray[np.bool_]) -> None:
         """Solve once more for what content says, now of the vectors that the towers have learned from rows `known`."""
@@ -180,26 +198,26 @@ class Learner:
         """What the ranker learns from, and the vectors float32 [n, D] that its slates and those that validate name.
 
         Where the split is by user, lists are made by towers that know, as in service, all but what the list asks for:
-        those of a fold's users by towers that know the others' newest events too, those that validate by towers that
-        know the whole training part. Where it is by time, towers of the base know all there is before.
+        a fold's users' by towers that know the others' newest events too, those that validate and games of items
+        played cold by towers that know the whole training part. Where it is by time, the base is all there is before.
         """
         base = self.lessons()
-        more, rows, costly = base.beside(), base.rows(), base.costly()
+        judged, rows, costly = base.judgements(), base.rows(), base.costly()
         if self.plan.temporal or not self.objective.lists:
+            found = [*base.lists(0, rows, costly), *judged, *base.games()]
             self.validating = base.valid(self.valid)
-            return [part for part in [*base.lists(0, rows, costly), *more] if len(part)], base.items.vector
-        kept, lists, vectors = (copy.deepcopy(self.model.state_dict()), self.features), [], [base.items.vector]
+            return [part for part in found if len(part)], base.items.vector
+        lists, vectors = [], [base.items.vector]
         for fold, known in enumerate([*map(self.plan.known, range(self.plan.folds)), self.plan.train]):
-            self.model.load_state_dict(kept[0])
-            self.features, self.known = kept[1], self.plan.base
             self.go_on(known, unwatched)
             lessons, begins = self.lessons(), sum(map(len, vectors))
             vectors.append(lessons.items.vector)
             if fold < self.plan.folds:
                 lists += [renumbered(part, begins) for part in lessons.lists(fold, rows, costly) if len(part)]
             else:
+                games = [renumbered(part, begins) for part in lessons.games()]
                 self.validating = [renumbered(part, begins) for part in lessons.valid(self.valid)]
-        found = [Slates.concatenate(lists), *more] if lists else more
+        found = [*([Slates.concatenate(lists)] if lists else []), *judged, *games]
         return [part for part in found if len(part)], np.concatenate(vectors)
 
     def lessons(self) -> Lessons:
@@ -243,7 +261,7 @@ class Learner:
         return found
 
     def refit(self) -> None:
-        """Go on with the towers on everything."""
+        """Let the towers go on with everything."""
         everything = np.ones(len(self.plan.log), bool)
         self.go_on(everything, self.record.refit_epoch)
         self.maker.renew(self.features)

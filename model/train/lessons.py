@@ -102,11 +102,10 @@ class Lessons:
     served: int
     generator: np.random.Generator
 
-    def beside(self) -> list[Slates]:
-        """What the ranker learns from besides lists: what users judged, and lists of items played cold."""
+    def games(self) -> list[Slates]:
+        """Lists of items played cold, as many beside the others as ids are hidden from the towers."""
         lists = min(int(self.plan.taught.sum()), self.settings.ranker_examples) if self.objective.lists else 0
-        cold = self.cold(round(lists * self.settings.item_dropout)) if lists else []
-        return [*self.judgements(), *cold]
+        return self.cold(round(lists * self.settings.item_dropout)) if lists else []
 
     def valid(self, rows: NDArray[np.int64]) -> list[Slates]:
         """What stops and calibrates the ranker: lists around some validation rows as served, and what users judged."""
