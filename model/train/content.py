@@ -35,6 +35,20 @@ class _Told:
     weight: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What content says of all items by a fit that has not seen them, float32 [N, D] each: of items `nameless`, without
+    their ids, and `bare`, as if they were put at run time. `figures`: what it explains, and how strict it was.
+
+    A fit knows its own items better than it will ever know a new one; who learns how far content is to be trusted has
+    to hear of every item what it would hear if the item were new (stacking: Wolpert 1992).
+    """
+
+    nameless: NDArray[np.float32]
+    bare: NDArray[np.float32]
+    figures: dict[str, float]
+
+
 class _Ridge:
     """Weighted ridge regressions of several strengths onto vectors [n, D], from Gram matrices made once a fold [n]."""
 
@@ -61,17 +75,25 @@ class _Ridge:
         """Weighted squared error on items that the fit did not see, as a share of what there is to explain."""
         wrong = total = 0.0
         for fold in range(FOLDS):
-            found = solved(self.gram - self.grams[fold], self.side - self.sides[fold], strength)
+            found = self.without(fold, strength)
             for columns, truth, weight in self._held(fold):
                 wrong += float((((columns @ found - truth) ** 2).sum(1) * weight).sum())
                 total += float(((truth**2).sum(1) * weight).sum())
         return wrong / total if total else 1.0
 
-    def best(self, slack: float) -> tuple[NDArray[np.float64], dict[str, float]]:
-        """Coefficients [P, D] of all items, by the weakest strength within `slack` of the best, and figures."""
+    def without(self, fold: int, strength: float) -> NDArray[np.float64]:
+        """Coefficients [P, D] that have not seen a fold."""
+        return solved(self.gram - self.grams[fold], self.side - self.sides[fold], strength)
+
+    def whole(self, strength: float) -> NDArray[np.float64]:
+        """Coefficients [P, D] that have seen all items."""
+        return solved(self.gram, self.side, strength)
+
+    def strength(self, slack: float) -> tuple[float, float]:
+        """The weakest strength within `slack` of the best, and what it explains of items that the fit did not see."""
         errors = {strength: self.unexplained(strength) for strength in STRENGTHS}
         strength = min(one for one, error in errors.items() if error <= min(errors.values()) + slack)
-        return solved(self.gram, self.side, strength), {"explained": 1 - errors[strength], "strength": strength}
+        return strength, 1 - errors[strength]
 
 
 def solved(gram: NDArray[np.float64], side: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
@@ -89,12 +111,12 @@ def settle(
     vectors: NDArray[np.float32],
     events: NDArray[np.int64],
     generator: np.random.Generator,
-) -> dict[str, float]:
+) -> Unseen:
     """Let content say what of `vectors` [N, D] holds for unseen items, and ids the rest; events int64 [N] an item has.
 
     Items are read as they are, as `bare` has them (as if they were put at run time), and by their text alone. Vectors
-    of items with events stay what they are; those of all others are what content says. Returns, of described items and
-    of those known by text `alone`, what it explains of unseen ones (1: all) and the strength chosen on them.
+    of items with events stay what they are; those of all others are what content says. The figures are, of described
+    items and of those known by text `alone`, what it explains of unseen ones (1: all) and the strength chosen on them.
     """
     rows = np.argsort(-events, kind="stable")[:MOST_ITEMS]
     rows = rows[events[rows] > 0]
@@ -102,12 +124,21 @@ def settle(
     truth = vectors[rows].astype(np.float64)
     read, plain, text = (_read(model, one, rows) for one in (features, bare, by_text_alone(features)))
     of_described = [_Told(columns, weight * described * by) for (columns, described), by in ((read, 1.0), (plain, 0.5))]
-    described, figures = _Ridge(of_described, truth, fold).best(0.0)
-    alone, of_alone = _Ridge([_Told(text[0], weight)], truth, fold).best(ALONE_SLACK)
-    _write(model, described, alone)
-    ids = np.where(events[:, None] > 0, vectors - item_vectors(model, nameless_items(features)), np.float32(0.0))
+    ridges = _Ridge(of_described, truth, fold), _Ridge([_Told(text[0], weight)], truth, fold)
+    (strength, explained), (strength_alone, explained_alone) = ridges[0].strength(0.0), ridges[1].strength(ALONE_SLACK)
+    strengths = strength, strength_alone
+    _write(model, *(ridge.whole(one) for ridge, one in zip(ridges, strengths, strict=True)))
+    nameless, told = (item_vectors(model, nameless_items(one)) for one in (features, bare))
+    ids = np.where(events[:, None] > 0, vectors - nameless, np.float32(0.0))
     model.item_tower.start_ids(torch.from_numpy(ids))
-    return figures | {f"alone:{name}": figure for name, figure in of_alone.items()}
+    for one in range(FOLDS):
+        held = fold == one
+        found = [ridge.without(one, strict) for ridge, strict in zip(ridges, strengths, strict=True)]
+        for said, (columns, described) in ((nameless, read), (told, plain)):
+            of_both = [columns[held] @ coefficients for coefficients in found]
+            said[rows[held]] = np.where(described[held, None], *of_both)
+    figures = {"explained": explained, "strength": strength}
+    return Unseen(nameless, told, figures | {"alone:explained": explained_alone, "alone:strength": strength_alone})
 
 
 def by_text_alone(features: Features) -> Features:

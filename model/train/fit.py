@@ -25,7 +25,7 @@ from model.train.calibrate import calibrated
 from model.train.content import settle
 from model.train.counting import count
 from model.train.distill import Taught
-from model.train.guises import nameless_items, newcomers
+from model.train.guises import newcomers
 from model.train.lessons import Asked, Lessons, asked_rows, renumbered
 from model.train.moments import Moments
 from model.train.plan import Plan, make_plan
@@ -176,8 +176,8 @@ class Learner:
         """Solve once more for what content says, now of the vectors that the towers have learned from rows `known`."""
         events = np.bincount(self.plan.log.item[known], minlength=len(self.features))
         vectors = item_vectors(self.model, self.features)
-        told = settle(self.model, self.features, self.bare, vectors, events, self.generator)
-        self.record.figures["content"] = told
+        self.unseen = settle(self.model, self.features, self.bare, vectors, events, self.generator)
+        self.record.figures["content"] = self.unseen.figures
 
     def fit_ranker(self) -> None:
         """Stage 2 on the events that the base does not hold, and on all that users judged themselves."""
@@ -222,9 +222,9 @@ class Learner:
 
     def lessons(self) -> Lessons:
         """What makes the ranker's slates, of what towers and channels say now."""
-        every = (self.features, self.bare, nameless_items(self.features))
-        vectors = [item_vectors(self.model, features) for features in every]
-        items = ArrayItems(np.concatenate(vectors), np.concatenate([features.attributes for features in every]))
+        vectors = [item_vectors(self.model, self.features), self.unseen.bare, self.unseen.nameless]
+        attributes = [self.features.attributes, self.bare.attributes, self.features.attributes]
+        items = ArrayItems(np.concatenate(vectors), np.concatenate(attributes))
         events = Asked(self.moments, self.context, *self.plan.parts)
         return Lessons(
             self.spec, self.settings, self.plan, events, self.asked, self.objective, self.maker, self.model,

@@ -51,3 +51,8 @@ def in_guises(
     new = generator.random(len(candidates)) < share
     guise = 1 + (generator.random(len(candidates)) < 0.5)
     return np.where(new, candidates + guise * size, candidates)
+
+
+def nameless(candidates: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Candidates of N = `size` items as they stand in the catalogue without an event."""
+    return candidates + 2 * size

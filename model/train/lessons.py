@@ -24,6 +24,7 @@ from model.train.tables import TableMaker
 
 GAMES, COLD_SHARE = 8, 0.1  # times that items are played cold, and the share of them each time
 WANTED = 10  # most positives of a list of items played cold
+LEAST = 0.25  # of the lists stand for items that are known, whatever the validation part asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,22 @@ class Lessons:
     generator: np.random.Generator
 
     def games(self) -> list[Slates]:
-        """Lists of items played cold, as many beside the others as ids are hidden from the towers."""
+        """Lists of items played cold: as many beside the others as ids are hidden from the towers, or as the validation
+        part asks for items without events, whichever is more."""
         lists = min(int(self.plan.taught.sum()), self.settings.ranker_examples) if self.objective.lists else 0
-        return self.cold(round(lists * self.settings.item_dropout)) if lists else []
+        share = max(self.settings.item_dropout, self.new_share())
+        return self.cold(round(lists * share)) if lists else []
+
+    def new_share(self) -> float:
+        """Share of the validation part whose items have no event in the training part, 0 where the log is split by
+        time: there lists are made in the order of time, with items as new as they were then."""
+        asked = self.plan.log.item[self.plan.valid]
+        return 0.0 if self.plan.temporal or not len(asked) else float(self.unmet()[asked].mean())
+
+    def unmet(self) -> NDArray[np.bool_]:
+        """Which items have no event in the training part, bool [N]."""
+        found: NDArray[np.bool_] = np.bincount(self.plan.log.item[self.plan.train], minlength=len(self.features)) == 0
+        return found
 
     def valid(self, rows: NDArray[np.int64]) -> list[Slates]:
         """What stops and calibrates the ranker: lists around some validation rows as served, and what users judged."""
@@ -114,15 +128,20 @@ class Lessons:
         if not self.objective.lists:
             return [part for part in [self.judged(self.events, self.events.valid, tasks, train), *found] if len(part)]
         draw, known = Draw(self.served, self._random, whole=True), self.knowledge(self.tables(train), train)
-        unmet = np.bincount(self.plan.log.item[train], minlength=len(self.features)) == 0
+        unmet = self.unmet()
         new = unmet[self.plan.log.item[rows]] & (not self.plan.temporal)
         lists = self.around(self.events, rows[~new], draw, known, "validation slates")
         cold = self.played(unmet, rows[new], self.plan.valid, draw, known, "new items")
         return [part for part in [lists, cold, *found] if len(part)]
 
     def rows(self) -> NDArray[np.int64]:
-        """(A sample of) the taught rows that lists are made around, in time order."""
-        return self.sample(self.plan.taught) if self.objective.lists else np.empty(0, np.int64)
+        """(A sample of) the taught rows that lists are made around, in time order.
+
+        They are fewer where the validation part asks for new items: one ranker cannot give both kinds its best, and
+        what lists of known items teach it costs new ones (docs/quality.md, P3).
+        """
+        share = max(1.0 - self.new_share(), LEAST)
+        return self.sample(self.plan.taught, share) if self.objective.lists else np.empty(0, np.int64)
 
     def costly(self) -> dict[str, Neighbours]:
         """Tables that serve all folds."""
@@ -142,7 +161,7 @@ class Lessons:
         In each, a share of the items is taken out of all histories, and every list looks for what its user did with
         them: what comes next depends on the newest events, whether something new is wanted at all on all of them.
         """
-        draw = Draw(self.settings.slate, self._random, newcomers=1.0, wanted=WANTED)
+        draw = Draw(self.settings.slate, self._random, nameless=True, wanted=WANTED)
         known = self.knowledge(self.maker.of_content(self.spec), self.plan.train)
         items, log, parts = self.generator.permutation(np.flatnonzero(self.features.known)), self.plan.log, []
         for some in np.array_split(items, round(1 / COLD_SHARE))[:GAMES]:
@@ -230,10 +249,10 @@ class Lessons:
         builder = SlateBuilder(self.spec, moments, asked.context, profile, draw)
         return builder.build(rows, users, known, self.generator, label, cold)
 
-    def sample(self, among: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """At most `ranker_examples` of some rows, in time order."""
-        rows = np.flatnonzero(among)
-        return np.sort(self.generator.permutation(rows)[: self.settings.ranker_examples])
+    def sample(self, among: NDArray[np.bool_], share: float = 1.0) -> NDArray[np.int64]:
+        """At most `ranker_examples` of some rows, or that share of so many, in time order."""
+        rows = self.generator.permutation(np.flatnonzero(among))[: self.settings.ranker_examples]
+        return np.sort(rows[: round(len(rows) * share)])
 
     def tables(self, known: NDArray[np.bool_], given: Mapping[str, Neighbours] | None = None) -> dict[str, Neighbours]:
         """Channel tables that know the rows `known` (bool [n]); those in `given` are taken as they are."""

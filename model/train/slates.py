@@ -24,7 +24,7 @@ from model.features.spec import FeatureSpec
 from model.train.arrays import rivals
 from model.train.beside import Beside
 from model.train.counting import count
-from model.train.guises import in_guises, inserted, renamed
+from model.train.guises import in_guises, inserted, nameless, renamed
 from model.train.moments import PAD, Moments
 from model.train.tables import OF_CONTENT
 
@@ -111,6 +111,7 @@ class Draw:
     offered: int
     random: int
     newcomers: float = 0.0  # share of candidates that stand there as newcomers
+    nameless: bool = False  # all candidates stand there without their ids
     wanted: int = 1  # most positives of a list that is played cold
     whole: bool = False  # the whole merged list as it is served, best `offered` of it, instead of a sample
 
@@ -197,8 +198,8 @@ class SlateBuilder:
         more = beside.offers(counters, vector, known.items, allowed) if cold is None else {}
         fresh, offers = positive not in had, merged({**evidence, **more})
         candidates, roles = self._candidates(events, ahead, offers, allowed, generator)
-        if self.draw.newcomers:
-            candidates = in_guises(candidates, len(allowed), self.draw.newcomers, generator)
+        if self.draw.newcomers or self.draw.nameless:
+            candidates = self._guised(candidates, len(allowed), generator)
             evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known)
         moment = self.moment(row, history)
         made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters)
@@ -233,6 +234,12 @@ class SlateBuilder:
             elif channel.name in OF_CONTENT and channel.name in evidence:
                 found[channel.name] = renamed(evidence[channel.name], rows[rows >= 2 * size], size)
         return found
+
+    def _guised(self, candidates: NDArray[np.int64], size: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Candidates as the draw wants them: all without their ids, or some as newcomers."""
+        if self.draw.nameless:
+            return nameless(candidates, size)
+        return in_guises(candidates, size, self.draw.newcomers, generator)
 
     def _wanted(
         self, row: int, ahead: NDArray[np.int64], had: NDArray[np.int64], generator: np.random.Generator

@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import Recipe, Task
@@ -15,7 +16,7 @@ from model.data.loading import load
 from model.data.log import Dataset
 from model.nn import losses
 from model.train.fit import Learner
-from model.train.lessons import WANTED
+from model.train.lessons import LEAST, WANTED
 from model.train.moments import PAD
 from model.train.passage import Passage
 from model.train.record import Record
@@ -189,15 +190,16 @@ def test_the_towers_read_no_event_of_the_validation_part_wherever_it_lies(world:
 
 
 @pytest.mark.parametrize("temporal", [False, True])
-def test_items_are_played_cold_in_the_guise_of_newcomers_and_nobody_has_met_them(world: World, temporal: bool) -> None:
+def test_items_are_played_cold_without_their_ids_and_nobody_has_met_them(world: World, temporal: bool) -> None:
     recipe = world.recipe.under("quick", {"training.item_dropout": 0.5})
     learner = World(recipe, world.dataset, world.folder).learner()
+    learner.settle(learner.plan.base)
     learner.plan = replace(learner.plan, temporal=temporal)
     lessons, size = learner.lessons(), len(learner.features)
     (made,) = lessons.cold(64)
     assert 8 <= len(made) <= 64
     real = made.candidates != PAD
-    assert (made.candidates[real] >= size).all()
+    assert (made.candidates[real] // size == 2).all()
     items = made.candidates % size
     for place, row in enumerate(made.row.tolist()):
         assert items[place][0] == learner.plan.log.item[row]
@@ -210,10 +212,34 @@ def test_items_are_played_cold_in_the_guise_of_newcomers_and_nobody_has_met_them
         assert all((user, item) in known for item in mine[roles == POSITIVE].tolist()), "learned from what validates"
 
 
-def test_items_that_nobody_met_validate_at_the_end_of_what_is_known(world: World) -> None:
+def of_new_items(world: World, some: NDArray[np.bool_]) -> Learner:
+    """A learner whose validation part is every fifth item with events, and besides them the rows `some`."""
     log = world.dataset.log
-    split = np.where(log.item % 5 == 0, 1, 0).astype(log.split.dtype)
+    split = np.where((log.item % 5 == 0) | some, 1, 0).astype(log.split.dtype)
     learner = World(world.recipe, replace(world.dataset, log=replace(log, split=split)), world.folder).learner()
+    learner.settle(learner.plan.base)
+    return learner
+
+
+def test_what_validates_says_how_many_lists_look_for_new_items(world: World) -> None:
+    log = world.dataset.log
+    every = log.item % 5 == 0
+    others = np.flatnonzero(~every)[:: max(int((~every).sum() / every.sum()), 1)][: int(every.sum())]
+    some = np.isin(np.arange(len(log)), others)
+    usual, half, whole = world.learner(), of_new_items(world, some), of_new_items(world, np.zeros(len(log), bool))
+    usual.settle(usual.plan.base)
+    asked = [one.lessons() for one in (usual, half, whole)]
+    shares = [one.new_share() for one in asked]
+    assert shares == pytest.approx([0.0, 0.5, 1.0], abs=0.1)
+    for learner, lessons, share in zip((usual, half, whole), asked, shares, strict=True):
+        most = min(int(learner.plan.taught.sum()), learner.settings.ranker_examples)
+        assert len(lessons.rows()) == round(most * max(1 - share, LEAST))
+    whole.plan = replace(whole.plan, temporal=True)
+    assert whole.lessons().new_share() == 0.0
+
+
+def test_items_that_nobody_met_validate_at_the_end_of_what_is_known(world: World) -> None:
+    learner = of_new_items(world, np.zeros(len(world.dataset.log), bool))
     rows = learner.valid
     (lists,) = learner.lessons().valid(rows)
     assert sorted(lists.row.tolist()) == sorted(rows.tolist())

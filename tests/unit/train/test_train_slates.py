@@ -237,6 +237,17 @@ def test_a_newcomer_is_what_the_ranker_would_read_of_an_item_put_at_run_time() -
     assert found["tower:rank"][best] == found["tower:rank"].max() > 0
 
 
+def test_candidates_without_ids_are_all_of_one_guise() -> None:
+    guises = ArrayItems(np.concatenate([VECTORS] * 3), np.zeros((3 * ITEMS, 1), np.int32))
+    known = Knowledge({}, count(SPEC, ITEMS, LOG.take(slice(0, 60))), LOG, guises, np.ones(ITEMS, bool))
+    context, profile = np.zeros((len(LOG), 1), np.int64), np.zeros((USERS, 1), np.int32)
+    builder = SlateBuilder(SPEC, Moments(SPEC, LOG, USERS), context, profile, Draw(4, 4, nameless=True))
+    slates = builder.build(np.asarray([5, 30]), np.ones((2, 4), np.float32), known, np.random.default_rng(0))
+    real = slates.role != EMPTY
+    assert (slates.candidates[real] // ITEMS == 2).all()
+    assert (slates.candidates[:, 0] % ITEMS == LOG.item[[5, 30]]).all()
+
+
 def test_candidates_stand_as_newcomers_as_often_as_asked() -> None:
     guises = ArrayItems(np.concatenate([VECTORS] * 3), np.zeros((3 * ITEMS, 1), np.int32))
     known = Knowledge({}, count(SPEC, ITEMS, LOG.take(slice(0, 60))), LOG, guises, np.ones(ITEMS, bool))

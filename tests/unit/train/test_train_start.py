@@ -11,7 +11,7 @@ from model.features.spec import AttributeSpec
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
 from model.train.batches import item_vectors
-from model.train.content import by_text_alone, settle
+from model.train.content import Unseen, by_text_alone, settle
 from model.train.guises import in_guises, inserted, nameless_items, newcomers, renamed
 from model.train.start import move, start, start_graph, start_vectors, turn
 from tests.learners import ITEMS, SPEC, USERS, WALK, features, net
@@ -32,10 +32,15 @@ def many() -> Features:
     return Features(np.arange(1, MANY + 1), text, colours, entity, np.zeros((1, 1), np.int32))
 
 
-def fitted(truth: NDArray[np.float32], items: Features) -> tuple[MultiTaskModel, dict[str, float]]:
+def settled(truth: NDArray[np.float32], items: Features) -> tuple[MultiTaskModel, Unseen]:
     model, rng, events = net(WIDE, MANY), np.random.default_rng(0), np.full(MANY, 1000)
     events[-3:] = 0
     return model, settle(model, items, newcomers(items, rng), truth, events, rng)
+
+
+def fitted(truth: NDArray[np.float32], items: Features) -> tuple[MultiTaskModel, dict[str, float]]:
+    model, unseen = settled(truth, items)
+    return model, unseen.figures
 
 
 def test_ids_and_content_together_say_at_first_what_the_factorisation_does() -> None:
@@ -116,6 +121,23 @@ def test_items_with_events_keep_their_vectors_and_all_others_are_what_content_sa
     np.testing.assert_allclose(whole[:-3], truth[:-3], atol=1e-4)
     np.testing.assert_allclose(whole[-3:], nameless[-3:], atol=1e-6)
     assert np.abs(nameless - truth).mean() < 0.2 * np.abs(truth).mean()
+
+
+def test_what_content_says_of_an_unseen_item_does_not_know_its_vector() -> None:
+    """Of noise a fit explains some on items that it has seen and nothing on others; of what text tells, all on both."""
+    items = many()
+
+    def left(said: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
+        return float(((said - truth)[:-3] ** 2).sum() / (truth[:-3] ** 2).sum())
+
+    noise = RNG.normal(size=(MANY, 8)).astype(np.float32)
+    model, unseen = settled(noise, items)
+    assert left(item_vectors(model, nameless_items(items)), noise) < 0.99
+    assert min(left(said, noise) for said in (unseen.nameless, unseen.bare)) > 1.0
+    told = (items.text @ RNG.normal(size=(3, 8))).astype(np.float32)
+    model, unseen = settled(told, items)
+    assert max(left(said, told) for said in (unseen.nameless, unseen.bare)) < 0.1
+    np.testing.assert_allclose(unseen.nameless[-3:], item_vectors(model, items)[-3:], atol=1e-5)
 
 
 def test_combinations_of_attributes_are_heard() -> None:
