@@ -42,7 +42,7 @@ from model.train.twins import Twins, fit_twins
 
 GRAPH_NEIGHBOURS = 16
 VALID_SLATES = 1500
-AGAIN = 0.5  # of the epochs that were best, when towers go on with more events
+AGAIN = 0.5  # of the epochs that were best, when towers go on with more events and nothing says how long
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Learner:
         self.objective = Objective(self.spec, recipe.pair_tasks)
         self.twins: Twins | None = None
         self.asked = asked_rows(self.spec, dataset, self.plan)
-        self.base, self.kept = Towers.of(self.model, self.features), 0  # after learning from the base; best epochs
+        self.base, self.again = Towers.of(self.model, self.features), 0  # after the base; epochs when they go on
 
     @property
     def moments(self) -> Moments:
@@ -140,25 +140,34 @@ class Learner:
         moments = Moments(self.spec, self.plan.log.take(known), self.users, timed=self.plan.temporal)
         return TowerData(moments, self.context[known], self.features)
 
+    def watched(self, among: NDArray[np.bool_]) -> Watched:
+        """Rows (bool [n]) that towers are judged by."""
+        return Watched(self.moments, self.context, np.flatnonzero(among))
+
     def fit_towers(self) -> None:
         """Stage 1 on the base."""
         log = self.plan.grouped(self.plan.base, self.users)
         start(self.model, self.features, self.bare, log, self.dataset.graph, self.generator)
         data, settings = self.tower_data(self.plan.base), self.settings
-        held, watched = (
-            Watched(self.moments, self.context, np.flatnonzero(rows)) for rows in (self.plan.taught, self.plan.valid)
-        )
+        held, watched = self.watched(self.plan.taught), self.watched(self.plan.valid)
         self.record.figures["loudness"] = {"start": start_loudness(self.model, self.features, held, self.generator)}
-        self.kept = fit_towers(
+        kept = fit_towers(
             self.model, data, settings, self.side, watched, self.generator, settings.epochs, settings.learning_rate,
             self.record.epoch,
         )  # fmt: skip
         self.settle(self.plan.base)
-        self.base = Towers.of(self.model, self.features)
+        self.base, self.again = Towers.of(self.model, self.features), math.ceil(kept * AGAIN)
         self.record.stage("towers")
 
-    def go_on(self, known: NDArray[np.bool_], record: Callable[[int, dict[str, float]], None]) -> None:
+    def go_on(
+        self,
+        known: NDArray[np.bool_],
+        record: Callable[[int, dict[str, float]], None],
+        watched: Watched | None = None,
+    ) -> None:
         """Let the towers of the base learn from the rows `known`, in the space that they speak in already.
+
+        With `watched` for as many epochs as are best for those rows, and from then on always for so many.
 
         They start from the base each time, never from what went on before: the ranker has learned from towers that
         went on once, and those that do so twice know cold items worse (docs/quality.md, P3).
@@ -166,9 +175,9 @@ class Learner:
         self.model.load_state_dict(self.base.state, strict=False)
         self.features = replace(self.base.features, id_index=known_ids(len(self.features), self.plan.log.take(known)))
         move(self.model, self.features, *(self.plan.grouped(rows, self.users) for rows in (self.plan.base, known)))
-        fit_towers(
-            self.model, self.tower_data(known), self.settings, self.side, None, self.generator,
-            math.ceil(self.kept * AGAIN), self.settings.learning_rate, record,
+        self.again = fit_towers(
+            self.model, self.tower_data(known), self.settings, self.side, watched, self.generator,
+            self.settings.epochs if watched else self.again, self.settings.learning_rate, record,
         )  # fmt: skip
         self.settle(known)
 
@@ -207,16 +216,17 @@ class Learner:
             found = [*base.lists(0, rows, costly), *judged, *base.games()]
             self.validating = base.valid(self.valid)
             return [part for part in found if len(part)], base.items.vector
-        lists, vectors = [], [base.items.vector]
-        for fold, known in enumerate([*map(self.plan.known, range(self.plan.folds)), self.plan.train]):
-            self.go_on(known, unwatched)
+        self.go_on(self.plan.train, unwatched, self.watched(self.plan.valid) if self.plan.valid.any() else None)
+        self.record.figures["towers"] = {"epochs when they go on": float(self.again)}
+        lessons, begins = self.lessons(), len(base.items.vector)
+        games = [renumbered(part, begins) for part in lessons.games()]
+        self.validating = [renumbered(part, begins) for part in lessons.valid(self.valid)]
+        lists, vectors = [], [base.items.vector, lessons.items.vector]
+        for fold in range(self.plan.folds):
+            self.go_on(self.plan.known(fold), unwatched)
             lessons, begins = self.lessons(), sum(map(len, vectors))
             vectors.append(lessons.items.vector)
-            if fold < self.plan.folds:
-                lists += [renumbered(part, begins) for part in lessons.lists(fold, rows, costly) if len(part)]
-            else:
-                games = [renumbered(part, begins) for part in lessons.games()]
-                self.validating = [renumbered(part, begins) for part in lessons.valid(self.valid)]
+            lists += [renumbered(part, begins) for part in lessons.lists(fold, rows, costly) if len(part)]
         found = [*([Slates.concatenate(lists)] if lists else []), *judged, *games]
         return [part for part in found if len(part)], np.concatenate(vectors)
 
