@@ -22,7 +22,7 @@ class Balance:
     """One worker's place among `workers`: a file of one number each, which all of them map."""
 
     def __init__(self, path: Path, place: int, workers: int) -> None:
-        self._place, self._workers, self._spare = place, workers, 0
+        self._place, self._workers, self._spare, self._above = place, workers, 0, 0
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), workers * SLOT.size)
 
@@ -37,10 +37,15 @@ class Balance:
         return cls(Path(folder) / FILE, place, workers) if folder is not None and workers > 1 else None
 
     def note(self, held: int) -> None:
-        """Tell how many connections this worker holds, and see how many of them are too many."""
+        """Tell how many connections this worker holds, and see how many of them are too many.
+
+        They are too many at two looks in a row: at one, a client may be on its way from one worker to another, and
+        what the others tell is as old as their last look.
+        """
         SLOT.pack_into(self._map, self._place * SLOT.size, held)
         known = [number for (number,) in SLOT.iter_unpack(self._map[:]) if number != AWAY]
-        self._spare = 0 if held == AWAY else max(held - -(-sum(known) // len(known)), 0)  # a share is rounded up
+        above = 0 if held == AWAY else max(held - -(-sum(known) // len(known)), 0)  # a share is rounded up
+        self._spare, self._above = min(above, self._above), above
 
     def sheds(self) -> bool:
         """Whether the connection at hand is to be closed after its answer; at most as many as are too many a look."""

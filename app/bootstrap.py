@@ -33,9 +33,8 @@ def open_live(path: Path, settings: Settings, store: Store, metrics: Metrics) ->
     same_name(path, bundle.version)
     catalogue = LiveCatalogue(bundle, device)
     told = EngineSettings.of_bundle(bundle, device)
-    told = replace(told, timeout_ms=told.timeout_ms or settings.timeout_ms, wait_ms=settings.together_wait_ms)
-    if device == "cuda":  # on a processor requests gain nothing from each other
-        told = replace(told, together=settings.together)
+    wait_ms = settings.together_wait_ms if device == "cuda" else 0.0  # a processor gains little from a fuller batch
+    told = replace(told, timeout_ms=told.timeout_ms or settings.timeout_ms, together=settings.together, wait_ms=wait_ms)
     engine = Engine(bundle, catalogue, settings=told, observe=metrics.stage)
     warm_up(engine)
     return LiveBundle(

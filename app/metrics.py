@@ -21,7 +21,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests = self._counter("requests", "Requests answered.", "route", "method", "status")
         self._seconds = self._histogram("request_seconds", "From the request's headers to its answer.", "route")
-        self._stages = self._histogram("stage_seconds", "Time in a stage of /recommend.", "stage")
+        self._stages = self._histogram("stage_seconds", "Time in a stage of /recommend, of a batch.", "stage")
         self._fallbacks = self._counter("fallbacks", "Answers of /recommend by a fallback.", "fallback")
         self.degraded = self._counter("degraded", "Answers of /recommend with a part of the path away.")
         self._events = self._counter("events", "Feedback events.", "outcome")

@@ -1,4 +1,4 @@
-"""Requests that come at nearly the same time are answered together: a card takes little longer for many than one."""
+"""Requests that come at nearly the same time are answered together, which takes less than one after another."""
 
 import asyncio
 from collections import deque
@@ -13,13 +13,16 @@ R = TypeVar("R")
 class Batcher(Generic[A, R]):
     """Gathers questions into batches; one batch is under way at a time, and the next gathers meanwhile.
 
-    A batch leaves as soon as `most` questions wait, or the first of them has waited for `wait_s` seconds. `answer`
-    gives one answer a question, in their order; an exception in place of an answer is raised to who asked, and one
-    that `answer` raises to all of the batch.
+    A batch leaves as soon as `most()` questions wait, or the first of them has waited for `wait_s` seconds; with 0 it
+    takes who is there once everything that is ready has had its turn. `answer` gives one answer a question, in their
+    order; an exception in place of an answer is raised to who asked, and one that `answer` raises to all of the batch.
     """
 
     def __init__(
-        self, answer: Callable[[Sequence[A]], Awaitable[Sequence[R | Exception]]], most: int, wait_s: float
+        self,
+        answer: Callable[[Sequence[A]], Awaitable[Sequence[R | Exception]]],
+        most: Callable[[], int],
+        wait_s: float,
     ) -> None:
         self._answer, self._most, self._wait_s = answer, most, wait_s
         self._waiting: deque[tuple[A, float, asyncio.Future[R]]] = deque()
@@ -31,7 +34,7 @@ class Batcher(Generic[A, R]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((question, loop.time(), future))
-        if len(self._waiting) >= self._most:
+        if len(self._waiting) >= self._most():
             self._full.set()
         if self._work is None or self._work.done():
             self._work = loop.create_task(self._run(), name="batches")
@@ -51,8 +54,11 @@ class Batcher(Generic[A, R]):
 
     async def _gathered(self) -> None:
         """Wait until a batch may leave."""
+        if not self._wait_s:
+            await asyncio.sleep(0)
+            return
         due = self._waiting[0][1] + self._wait_s
-        if len(self._waiting) < self._most:
+        if len(self._waiting) < self._most():
             self._full.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
@@ -60,7 +66,8 @@ class Batcher(Generic[A, R]):
 
     def _leaving(self) -> list[tuple[A, asyncio.Future[R]]]:
         batch: list[tuple[A, asyncio.Future[R]]] = []
-        while self._waiting and len(batch) < self._most:
+        most = self._most()
+        while self._waiting and len(batch) < most:
             question, _, future = self._waiting.popleft()
             if not future.done():
                 batch.append((question, future))

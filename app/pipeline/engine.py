@@ -1,10 +1,13 @@
-"""The synchronous heart: one user, one request, one ranked list. No Redis, no asyncio; HTTP and batch run this code.
+"""The synchronous heart: requests in, ranked lists out. No Redis, no asyncio; HTTP and batch run this code.
 
+Requests that come together go through it stage by stage: networks and index run once for all of them, and what a stage
+needs (its code, its tables, its weights) is fetched into the caches once. One request is a batch of one.
 An Engine belongs to one thread at a time: the counters it ranks with move on in `apply_events`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,16 +43,7 @@ from model.ids import NO_ROW
 TOWER = "tower"  # how the answer names items that only filled up a short list
 QUERY_LEAST, QUERY_TIMES = 10, 2  # so many of the closest texts are ranked, and so many times the list's length
 Offers = dict[str, Evidence]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request up to the ranker: as it was read, with its user's vector, its candidates and what the ranker reads."""
-
-    asked: Asked
-    vector: UserVector
-    found: Candidates
-    inputs: Inputs
+T = TypeVar("T")
 
 
 class Engine:
@@ -88,23 +82,21 @@ class Engine:
 
     def recommend(self, user: UserInput, request: RecommendRequest) -> Ranked:
         """The whole path of one request; raises RequestError for what does not exist or lies outside its range."""
-        run = self._stages.run
-        asked = run("read", self.read, user, request)
-        vector = run("vector", self.user_vector, asked)
-        prepared = self.prepare(asked, vector)
-        return self.finish(prepared, run("rank", self.networks.values, prepared.inputs))
+        return self.ranked([self.read(user, request)])[0]
 
-    def prepare(self, asked: Asked, vector: UserVector, near: Evidence | None = None) -> Prepared:
-        """All that comes before the ranker; `near`: the rows nearest to the vector, when they are known already."""
+    def ranked(self, asked: Sequence[Asked]) -> list[Ranked]:
+        """The lists of requests that came together."""
         run = self._stages.run
-        recall = ChannelRequest(asked.moment, vector.values, asked.allowed, asked.context, near=near)
-        evidence = run("recall", self.evidence, recall)
-        found = run("merge", self._candidates, asked, recall, evidence)
-        return Prepared(asked, vector, found, run("features", self._inputs, recall, found.rows, evidence))
-
-    def finish(self, prepared: Prepared, values: NDArray[np.float32]) -> Ranked:
-        """All that comes after the ranker, which has said `values` float32 [C, T] of the candidates."""
-        return self._stages.run("answer", self._answer, prepared, values)
+        vectors = run("vector", self.user_vectors, asked)
+        recalls = [
+            ChannelRequest(one.moment, vector.values, one.allowed, one.context)
+            for one, vector in zip(asked, vectors, strict=True)
+        ]
+        evidence = run("recall", self.evidence, recalls)
+        found = run("merge", _each, self._candidates, asked, recalls, evidence)
+        inputs = run("features", _each, self.inputs, recalls, [one.rows for one in found], evidence)
+        values = run("rank", self.networks.values, inputs)
+        return run("answer", _each, self._answer, asked, vectors, found, values)
 
     def score(self, user: UserInput, request: RecommendRequest, item_ids: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated outputs of all tasks for some items, float32 [len(item_ids), T]; RequestError for unknown ones."""
@@ -113,7 +105,7 @@ class Engine:
         if (rows == NO_ROW).any():
             raise RequestError("item_id", item_ids[int(np.argmax(rows == NO_ROW))], "ask for items of the catalogue")
         recall = ChannelRequest(asked.moment, self.user_vector(asked).values, asked.allowed, asked.context)
-        return self.networks.values(self._inputs(recall, rows, self.evidence(recall)))
+        return self.networks.values([self.inputs(recall, rows, self.evidence([recall])[0])])[0]
 
     def popular(self, request: RecommendRequest) -> Ranked:
         """The cheap path: popular items by context, without state and networks; also from another thread."""
@@ -122,8 +114,8 @@ class Engine:
         return popular_answer(asked, self._popular.offer(nobody))
 
     def read(self, user: UserInput, request: RecommendRequest) -> Asked:
-        """The request in rows; raises RequestError."""
-        asked = self._reader.read(user, request)
+        """The request in rows; raises RequestError for what does not exist or lies outside its range."""
+        asked = self._stages.run("read", self._reader.read, user, request)
         self.live.cover(asked.view)
         return asked
 
@@ -132,27 +124,26 @@ class Engine:
         return self.user_vector(self.read(user, request)).values
 
     def user_vector(self, asked: Asked) -> UserVector:
-        """The cached vector when it answers for this very history, profile and context, else a new one."""
-        stamp = stamp_of(self.bundle, asked)
-        known = self.known_vector(asked, stamp)
-        if known is not None:
-            return UserVector(known, stamp, keep=False)
-        return UserVector(self.networks.user_vector(asked.moment, asked.view), stamp, keep=may_keep(asked))
+        """The vector of one request."""
+        return self.user_vectors([asked])[0]
 
-    def known_vector(self, asked: Asked, stamp: str) -> NDArray[np.float32] | None:
-        """The state's cached vector, float32 [D]; None where there is none of this stamp."""
-        return cached_vector(self.bundle, asked, stamp)
+    def user_vectors(self, asked: Sequence[Asked]) -> list[UserVector]:
+        """Each user's vector: the cached one when it answers for this very history, profile and context, else new."""
+        stamps = [stamp_of(self.bundle, one) for one in asked]
+        known = [cached_vector(self.bundle, one, stamp) for one, stamp in zip(asked, stamps, strict=True)]
+        unknown = [one for one, vector in zip(asked, known, strict=True) if vector is None]
+        made = iter(self.networks.user_vectors([(one.moment, one.view) for one in unknown]))
+        return [
+            UserVector(next(made), stamp, may_keep(one)) if vector is None else UserVector(vector, stamp, keep=False)
+            for one, stamp, vector in zip(asked, stamps, known, strict=True)
+        ]
 
-    @property
-    def nearest(self) -> int:
-        """How many of the rows nearest to the user the tower channel offers."""
-        return max((one.size for one in self.bundle.spec.channels if one.kind == "tower"), default=0)
+    def evidence(self, requests: Sequence[ChannelRequest]) -> list[Offers]:
+        """What the spec's channels offer each request; the ranker reads these lists whoever found the candidates."""
+        offers = {channel.name: channel.offers(requests) for channel in self._channels}
+        return [{name: lists[place] for name, lists in offers.items()} for place in range(len(requests))]
 
-    def evidence(self, request: ChannelRequest) -> Offers:
-        """What the spec's channels offer; the ranker reads these lists whoever found the candidates."""
-        return {channel.name: channel.offer(request) for channel in self._channels}
-
-    def _inputs(self, recall: ChannelRequest, rows: NDArray[np.int64], evidence: Offers) -> Inputs:
+    def inputs(self, recall: ChannelRequest, rows: NDArray[np.int64], evidence: Offers) -> Inputs:
         """What the ranker reads of rows."""
         view, spec = recall.allowed.view, self.bundle.spec
         return ranker_inputs(spec, recall.moment, recall.vector, rows, evidence, view, self.live.counters)
@@ -176,8 +167,7 @@ class Engine:
         cheap = {channel.name: channel.offer(recall) for channel in (self._popular, self._fresh)}
         return {**evidence, **cheap} if asked.personal else cheap
 
-    def _answer(self, prepared: Prepared, values: NDArray[np.float32]) -> Ranked:
-        asked, found = prepared.asked, prepared.found
+    def _answer(self, asked: Asked, vector: UserVector, found: Candidates, values: NDArray[np.float32]) -> Ranked:
         request, view = asked.request, asked.view
         scores = blended(self.bundle.spec.tasks, values, asked.weights)
         diversity = self.settings.diversity if request.diversity is None else request.diversity
@@ -192,5 +182,10 @@ class Engine:
             channels=channels,
             reasons=reasons,
             fallback=None if asked.personal else POPULAR,
-            vector=prepared.vector,
+            vector=vector,
         )
+
+
+def _each(step: Callable[..., T], *columns: Sequence[object]) -> list[T]:
+    """The step for each request, its arguments one of each column."""
+    return [step(*one) for one in zip(*columns, strict=True)]

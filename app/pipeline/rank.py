@@ -19,25 +19,19 @@ class Networks:
         self._calibration = [bundle.manifest.calibration.get(task.name) for task in bundle.spec.tasks]
 
     def user_vector(self, moment: Moment, items: ItemTable) -> NDArray[np.float32]:
-        """The user's recall vector, float32 [D]."""
-        (vectors,) = self.tower.run(["user_vector"], user_tower_inputs(self._spec, moment, items))
-        vector: NDArray[np.float32] = vectors[0]
-        return vector
+        """The recall vector of one user, float32 [D]."""
+        return self.user_vectors([(moment, items)])[0]
 
-    def values(self, inputs: Inputs) -> NDArray[np.float32]:
-        """Calibrated outputs of all tasks for the candidates of one request, float32 [C, T]: the one ranker call."""
-        if not inputs["candidate_features"].shape[1]:
-            return np.empty((0, len(self._calibration)), np.float32)
-        (logits,) = self.ranker.run(["logits"], inputs)
-        return self.calibrated(logits[0])
+    def user_vectors(self, asked: Sequence[tuple[Moment, ItemTable]]) -> list[NDArray[np.float32]]:
+        """Users' recall vectors, each float32 [D], from one run."""
+        return together(self.tower, "user_vector", [user_tower_inputs(self._spec, *one) for one in asked])
 
-    def values_of(self, asked: Sequence[Inputs]) -> list[NDArray[np.float32]]:
-        """`values` of many requests, from one run for all."""
+    def values(self, asked: Sequence[Inputs]) -> list[NDArray[np.float32]]:
+        """Calibrated outputs of all tasks for the candidates of each request, float32 [C, T], from one run."""
+        nothing = np.empty((0, len(self._calibration)), np.float32)
         some = [one for one in asked if one["candidate_features"].shape[1]]
-        made = iter(together(self.ranker, "logits", some))
-        return [
-            self.calibrated(next(made)) if one["candidate_features"].shape[1] else self.values(one) for one in asked
-        ]
+        made = map(self.calibrated, together(self.ranker, "logits", some))
+        return [next(made) if one["candidate_features"].shape[1] else nothing for one in asked]
 
     def calibrated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Each task's probability or value, float32 [C, T], from what the ranker says [C, T]."""

@@ -1,10 +1,12 @@
 """The use case: one request, one answer.
 
 State in one round trip → the engine → answer; vector and impressions are written off the path. Nothing personal is
-answered with the state away. The engine runs on the event loop itself while it takes a few milliseconds and deadlines
-are far away: handing over to a thread and back costs a tenth of a request, since both want the same interpreter lock.
-Where it takes longer, or a deadline is near, it has its own thread, and the loop answers something cheaper in time.
-With a card, requests that come together are ranked together (`settings.together`), which takes it little longer.
+answered with the state away. Whatever waits when the engine is free is answered together: a batch is a third cheaper a
+request (networks run once for all, caches are filled once), and nobody waits for it to fill, but with a card, which
+takes little longer for many than for one (`settings.wait_ms`).
+The engine runs on the event loop itself while it takes a few milliseconds and deadlines are far away: handing over to a
+thread and back costs a tenth of a request, since both want the same interpreter lock. Where it takes longer, or a
+deadline is near, it has its own thread, and the loop answers something cheaper in time.
 """
 
 import asyncio
@@ -14,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from os import urandom
 from time import perf_counter, time
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from app.pipeline.answer import Answer
 from app.pipeline.aside import Aside, NewVector
 from app.pipeline.batcher import Batcher
 from app.pipeline.engine import Engine
-from app.pipeline.many import Person, recommend_many
+from app.pipeline.many import recommend_many
 from app.pipeline.ranked import Ranked, answered_items
 from app.pipeline.request import RecommendRequest
 from app.pipeline.stages import Observe, unobserved
@@ -34,11 +36,19 @@ from model.errors import PolyrankError, StateError
 from model.events import Event
 
 IDS_AT_ONCE = 256
-LOOP_MOST_S = 0.02  # an engine that takes longer is kept off the event loop
+LOOP_MOST_S = 0.03  # a batch that takes longer is kept off the event loop, and smaller ones are made
 AHEAD = 10  # and so is one whose deadline is not so many times further away
 
 T = TypeVar("T")
 logger = logging.getLogger("polyrank.recommend")
+
+
+class Waiting(NamedTuple):
+    """A request that waits for the engine: whose it is, and the loop's time at which it is due (None: never)."""
+
+    user: UserInput
+    request: RecommendRequest
+    deadline: float | None
 
 
 class Recommender:
@@ -49,10 +59,9 @@ class Recommender:
         self._aside, self._ids = Aside(store), new_ids()
         self._thread = ThreadPoolExecutor(1, "polyrank-engine")  # one: networks and counters belong to one thread
         self._turn = asyncio.Lock()  # who holds it has the engine, on whichever thread; others wait in line
-        together = engine.settings.together
-        self._batches = Batcher(self._many, together, engine.settings.wait_ms / 1000) if together > 1 else None
+        self._batches = Batcher(self._many, self._most, engine.settings.wait_ms / 1000)
         self._learning: set[asyncio.Task[int]] = set()
-        self._lately = inf  # seconds an answer of the engine took lately, rather the longer ones
+        self._lately = inf  # seconds the engine took lately for a request, rather the longer ones
         self._spare = ThreadPoolExecutor(1, "polyrank-fallback")
 
     async def recommend(self, request: RecommendRequest) -> Answer:
@@ -92,8 +101,7 @@ class Recommender:
 
     async def close(self) -> None:
         """Write what is left behind and let go of the threads."""
-        if self._batches is not None:
-            await self._batches.close()
+        await self._batches.close()
         await asyncio.gather(self._aside.flush(), *self._learning, return_exceptions=True)
         for pool in (self._thread, self._spare):
             await asyncio.to_thread(pool.shutdown)
@@ -121,15 +129,7 @@ class Recommender:
         try:
             await asyncio.sleep(0)  # what else is ready goes first: what others send and what the state has answered
             async with asyncio.timeout_at(deadline):
-                if self._batches is not None:
-                    return await self._batches.ask((user, request))
-                await self._turn.acquire()
-                if not self._at_once(request, inf if deadline is None else deadline - loop.time()):
-                    return await self._on_thread(self._timed, user, request)
-                try:
-                    return self._timed(user, request)
-                finally:
-                    self._turn.release()
+                return await self._batches.ask(Waiting(user, request, deadline))
         except PolyrankError:
             raise
         except TimeoutError:
@@ -138,23 +138,44 @@ class Recommender:
             logger.exception("the engine failed; answering popular items")
         return await loop.run_in_executor(self._spare, self.engine.popular, request)
 
-    def _at_once(self, request: RecommendRequest, left: float) -> bool:
-        """Whether the event loop may compute this answer itself, with so many seconds left."""
-        return not request.query and self._lately <= min(LOOP_MOST_S, left / AHEAD)
+    def _most(self) -> int:
+        """The longest batch now: what the event loop can be kept for, if it is to run there."""
+        most = self.engine.settings.together
+        return most if self._lately > LOOP_MOST_S else max(1, min(most, int(LOOP_MOST_S / self._lately)))
 
-    def _timed(self, user: UserInput, request: RecommendRequest) -> Ranked:
-        """The engine's list; notes how long it took."""
+    async def _many(self, asked: Sequence[Waiting]) -> Sequence[Ranked | Exception]:
+        """The engine's lists for requests that came together; those that were due meanwhile have had another answer."""
+        await self._turn.acquire()
+        now = asyncio.get_running_loop().time()
+        late = [one.deadline is not None and one.deadline <= now for one in asked]
+        waiting = [one for one, is_late in zip(asked, late, strict=True) if not is_late]
+        found = iter(await self._lists(waiting, now))
+        return [TimeoutError() if is_late else next(found) for is_late in late]
+
+    async def _lists(self, asked: Sequence[Waiting], now: float) -> Sequence[Ranked | Exception]:
+        """The engine's lists, on the thread that suits them; ends the turn."""
+        if not self._at_once(asked, now):
+            return await self._on_thread(self._timed, asked)
+        try:
+            return self._timed(asked)
+        finally:
+            self._turn.release()
+
+    def _at_once(self, asked: Sequence[Waiting], now: float) -> bool:
+        """Whether the event loop may compute these answers itself."""
+        if self.engine.settings.device != "cpu" or any(one.request.query for one in asked):
+            return False
+        left = min((one.deadline - now for one in asked if one.deadline is not None), default=inf)
+        return not asked or self._lately * len(asked) <= min(LOOP_MOST_S, left / AHEAD)
+
+    def _timed(self, asked: Sequence[Waiting]) -> Sequence[Ranked | Exception]:
+        """The engine's lists; notes how long they took."""
         started = perf_counter()
         try:
-            return self.engine.recommend(user, request)
+            return recommend_many(self.engine, [(one.user, one.request) for one in asked])
         finally:
-            took = perf_counter() - started
+            took = (perf_counter() - started) / max(len(asked), 1)
             self._lately = took if took > self._lately or self._lately == inf else 0.9 * self._lately + 0.1 * took
-
-    async def _many(self, asked: Sequence[Person]) -> Sequence[Ranked | Exception]:
-        """The engine's lists for requests that came together."""
-        await self._turn.acquire()
-        return await self._on_thread(recommend_many, self.engine, asked)
 
     async def _learn(self, events: Sequence[Event]) -> int:
         await self._turn.acquire()

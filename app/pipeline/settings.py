@@ -16,7 +16,8 @@ class EngineSettings:
     candidates: rows the ranker scores · quotas: channel → most rows it may add (default: its whole list) · seen: event
     types that make an item seen (empty: all) · popular, fresh, query: lengths of those channels' lists · diversity: for
     requests that name none · timeout_ms: the bundle's own deadline (None: the service's) · max_n: longest list ·
-    together: most requests that are ranked together (1: each alone), for which the first waits wait_ms at most.
+    together: most requests that are ranked together (1: each alone), for which the first waits wait_ms at most (0: it
+    takes who waits already).
     """
 
     candidates: int = 300
@@ -29,8 +30,8 @@ class EngineSettings:
     timeout_ms: int | None = None
     max_n: int = MAX_N
     device: str = "cpu"
-    together: int = 1
-    wait_ms: float = 1.0
+    together: int = 16
+    wait_ms: float = 0.0
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, device: str = "cpu") -> Self:

@@ -10,6 +10,7 @@ from model.features.ranking import Inputs
 from model.features.sessions import Session
 
 STACK = 64  # requests in one run of a graph: beyond it nothing is gained, and memory grows
+TIMES, MORE = 2, 100  # how long may be what another is padded to, TIMES · size + MORE: beyond it a run costs less
 HISTORY = ("history_vectors", "history_types", "history_values", "history_gaps")  # padded in front, by events of type 0
 CANDIDATES = ("candidate_vectors", "candidate_features")  # padded behind; candidates do not see each other
 
@@ -31,16 +32,38 @@ def together(session: Session, output: str, asked: Sequence[Inputs]) -> list[NDA
     """The output of each request (without its batch axis) from one run over all, each padded to the longest.
 
     As graphs promise for padding: an event of type 0 in front is not read. What padded candidates are given is cut off.
+    Requests of very different lengths have runs of their own.
     """
-    if not asked:
-        return []
-    (values,) = session.run([output], padded(asked))
-    sizes = [one[CANDIDATES[0]].shape[1] if CANDIDATES[0] in one else None for one in asked]
-    return [value[:size] for value, size in zip(values, sizes, strict=True)]
+    found: dict[int, NDArray[np.float32]] = {}
+    for places in _near([_size(one) for one in asked]):
+        some = [asked[place] for place in places]
+        (values,) = session.run([output], padded(some))
+        for place, one, value in zip(places, some, values, strict=True):
+            found[place] = value[: one[CANDIDATES[0]].shape[1]] if CANDIDATES[0] in one else value
+    return [found[place] for place in range(len(asked))]
+
+
+def _size(one: Inputs) -> int:
+    """How many candidates a request has, or events."""
+    size: int = one[CANDIDATES[0] if CANDIDATES[0] in one else HISTORY[0]].shape[1]
+    return size
+
+
+def _near(sizes: Sequence[int]) -> list[list[int]]:
+    """Places of sizes, in groups of which none holds one that is much longer than another."""
+    groups: list[list[int]] = []
+    for place in sorted(range(len(sizes)), key=sizes.__getitem__):
+        if groups and sizes[place] <= TIMES * sizes[groups[-1][0]] + MORE:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups
 
 
 def padded(asked: Sequence[Inputs]) -> Inputs:
     """One input for all requests; the batch axis counts them."""
+    if len(asked) == 1:
+        return asked[0]
     return {name: _padded(name, [one[name] for one in asked]) for name in asked[0]}
 
 

@@ -156,7 +156,7 @@ def test_training_and_serving_read_the_same(user_id: str) -> None:
     engine, moment = shared_engine(), moment_of(user_id)
     asked = engine.read(UserInput(user_id), RecommendRequest(user_id=user_id, now=NOW, context={"hour": "none"}))
     vector = engine.user_vector(asked).values
-    served = engine.evidence(ChannelRequest(asked.moment, vector, asked.allowed, asked.context))
+    (served,) = engine.evidence([ChannelRequest(asked.moment, vector, asked.allowed, asked.context)])
     rows = np.arange(ITEMS)
     offline = evidence_of_training(moment.history, vector)
     counters, view = sealed().counters(), engine.catalogue.view

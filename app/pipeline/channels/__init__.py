@@ -1,13 +1,13 @@
 """Recall channels: ways to find candidates for one request."""
 
-from app.pipeline.channels.base import Channel, ChannelRequest
+from app.pipeline.channels.base import Channel, ChannelRequest, SpecChannel
 from app.pipeline.channels.personal import NeighbourChannel, TowerChannel
 from model.bundle import Bundle
 
-__all__ = ["Channel", "ChannelRequest", "spec_channels"]
+__all__ = ["Channel", "ChannelRequest", "SpecChannel", "spec_channels"]
 
 
-def spec_channels(bundle: Bundle) -> tuple[Channel, ...]:
+def spec_channels(bundle: Bundle) -> tuple[SpecChannel, ...]:
     """The channels whose lists the bundle's ranker reads, in the spec's order."""
     return tuple(
         TowerChannel(one) if one.kind == "tower" else NeighbourChannel(one, bundle.neighbours(one.name))

@@ -1,6 +1,6 @@
 """What a recall channel is: something that, for one request, offers rows with scores, best first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,17 +14,13 @@ from model.features.ranking import Moment
 
 @dataclass(frozen=True, slots=True)
 class ChannelRequest:
-    """What channels read: the user at a moment, its vector f32 [D], what is allowed, and the query's text vector.
-
-    `near`: the allowed rows nearest to the vector, where they were looked for together with other users'.
-    """
+    """What channels read: the user at a moment, its vector f32 [D], what is allowed, and the query's text vector."""
 
     moment: Moment
     vector: NDArray[np.float32]
     allowed: Allowed
     context: Mapping[str, str]
     query: NDArray[np.float32] | None = None
-    near: Evidence | None = None
 
 
 class Channel(Protocol):
@@ -42,4 +38,12 @@ class Channel(Protocol):
 
     def offer(self, request: ChannelRequest) -> Evidence:
         """Only allowed rows, each once, at most `size`, score descending, then row; the same for the same request."""
+        ...
+
+
+class SpecChannel(Channel, Protocol):
+    """A channel whose lists the ranker reads: asked for all requests that came together."""
+
+    def offers(self, requests: Sequence[ChannelRequest]) -> list[Evidence]:
+        """`offer` of each request."""
         ...

@@ -11,10 +11,9 @@ from app.balance import AWAY, FILE, LOOK_S, Balance
 def workers(folder: Path, *held: int) -> list[Balance]:
     Balance.create(folder / FILE, len(held))
     made = [Balance(folder / FILE, place, len(held)) for place in range(len(held))]
-    for one, number in zip(made, held, strict=True):
-        one.note(number)
-    for one, number in zip(made, held, strict=True):  # now each knows of the others
-        one.note(number)
+    for _ in range(3):  # at the second look each knows of the others, the third agrees with it
+        for one, number in zip(made, held, strict=True):
+            one.note(number)
     return made
 
 
@@ -36,6 +35,14 @@ def test_what_is_above_the_share_of_those_that_listen_is_shed_once(
 ) -> None:
     for one, number in zip(workers(tmp_path, *held), spare, strict=True):
         assert [one.sheds() for _ in range(12)] == [True] * number + [False] * (12 - number)
+
+
+def test_what_is_above_the_share_for_one_look_alone_is_on_its_way(tmp_path: Path) -> None:
+    first, _ = workers(tmp_path, 4, 4)
+    first.note(5)
+    assert not first.sheds()
+    first.note(4)
+    assert not first.sheds()
 
 
 def test_a_worker_alone_has_no_balance(tmp_path: Path) -> None:

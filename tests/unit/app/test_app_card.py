@@ -65,10 +65,10 @@ def test_networks_and_index_are_on_the_card_and_requests_are_ranked_together(
         assert (one.fallback, one.degraded) == (None, False)
 
 
-def test_on_a_processor_every_request_is_ranked_alone() -> None:
+def test_on_a_processor_no_request_waits_for_others() -> None:
     live = opened("cpu")
     assert isinstance(live.recommender, Recommender)
-    assert live.recommender.engine.settings.together == 1
+    assert live.recommender.engine.settings.wait_ms == 0
     assert isinstance(live.catalogue.view.base.index, FaissIndex)
     assert not isinstance(live.recommender.engine.networks.ranker, BoundSession)
 

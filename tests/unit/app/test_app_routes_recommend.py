@@ -75,8 +75,8 @@ def test_task_weights_decide_the_score(client: TestClient) -> None:
 def test_the_deadline_that_passes_is_answered_by_a_fallback() -> None:
     with serving() as client:
         engine = client.app.state.service.live.recommender.engine  # type: ignore[attr-defined] # the ASGI app's state
-        real = engine.recommend
-        engine.recommend = lambda *given: slowly(real, *given)
+        real = engine.ranked
+        engine.ranked = lambda *given: slowly(real, *given)
         answer = ask(client, user_id="u1", timeout_ms=50)
     assert (answer["fallback"], answer["degraded"], len(answer["items"])) == ("popular", True, 20)
 

@@ -30,7 +30,7 @@ def run(
     scenario: Callable[[Batcher[int, int]], Awaitable[T]], answers: Answers, most: int = 4, wait_s: float = 0.02
 ) -> T:
     async def go() -> T:
-        batcher = Batcher(answers, most, wait_s)
+        batcher = Batcher(answers, lambda: most, wait_s)
         try:
             return await scenario(batcher)
         finally:

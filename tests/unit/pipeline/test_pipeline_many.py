@@ -125,7 +125,7 @@ def test_padding_changes_no_output() -> None:
     rankers = []
     for user, size in zip(users, (3, 60, 17, 1), strict=True):
         asked = channel_request(engine, user)
-        rows, offers = np.arange(size), engine.evidence(asked)
+        rows, (offers,) = np.arange(size), engine.evidence([asked])
         rankers.append(ranker_inputs(spec, asked.moment, asked.vector, rows, offers, view, engine.live.counters))
     assert padded(rankers)["candidate_vectors"].shape == (4, 60, spec.dim)
     for inputs, logits in zip(rankers, together(networks.ranker, "logits", rankers), strict=True):
@@ -188,3 +188,21 @@ def test_a_deadline_in_a_batch_is_kept() -> None:
 
     answer = asyncio.run(scenario())
     assert (answer.fallback, answer.degraded) == ("popular", True)
+
+
+def test_very_different_lengths_have_runs_of_their_own() -> None:
+    engine = shared_engine()
+    view, spec = engine.catalogue.view, engine.bundle.spec
+    asked = channel_request(engine, "u1")
+    (offers,) = engine.evidence([asked])
+    lengths = (500, 1, 300, 2)
+    inputs = [
+        ranker_inputs(spec, asked.moment, asked.vector, np.arange(size) % len(view), offers, view, engine.live.counters)
+        for size in lengths
+    ]
+    ranker = Counted(engine.networks.ranker)
+    found = together(ranker, "logits", inputs)
+    assert [len(one) for one in found] == list(lengths)
+    assert ranker.runs == 2
+    for one, alone in zip(found, inputs, strict=True):
+        np.testing.assert_allclose(one, together(engine.networks.ranker, "logits", [alone])[0], atol=1e-5)

@@ -13,9 +13,10 @@ import pytest
 
 from app.pipeline import aside
 from app.pipeline.aside import Aside, NewVector
+from app.pipeline.asked import Asked
 from app.pipeline.engine import Engine
 from app.pipeline.ranked import Ranked
-from app.pipeline.recommend import IDS_AT_ONCE, Recommender, new_ids
+from app.pipeline.recommend import IDS_AT_ONCE, LOOP_MOST_S, Recommender, new_ids
 from app.pipeline.request import RecommendRequest, SessionEvent
 from app.pipeline.user import UserInput
 from app.state.memory import MemoryStore
@@ -188,9 +189,9 @@ class BrokenEngine(Engine):
         self.__dict__.update(engine.__dict__)
         self._failure = failure
 
-    def recommend(self, user: UserInput, request: RecommendRequest) -> Ranked:
+    def ranked(self, asked: Sequence[Asked]) -> list[Ranked]:
         self._failure()
-        return super().recommend(user, request)
+        return super().ranked(asked)
 
 
 def test_a_failing_engine_is_answered_with_popular_items(caplog: pytest.LogCaptureFixture) -> None:
@@ -303,8 +304,26 @@ def test_what_waits_too_long_is_given_up_and_counted(monkeypatch: pytest.MonkeyP
 
 
 def test_many_at_once_share_the_engine() -> None:
+    engine = WatchedEngine()
+
     async def scenario(one: Recommender) -> set[tuple[str, ...]]:
         answers = await asyncio.gather(*(one.recommend(ASKED) for _ in range(20)))
         return {tuple(item.item_id for item in answer.items) for answer in answers}
 
-    assert len(run(scenario)) == 1
+    assert len(run(scenario, engine)) == 1
+    assert len(engine.threads) == 2  # batches of 16 and of 4
+
+
+def test_a_batch_is_no_longer_than_what_the_event_loop_can_be_kept_for() -> None:
+    engine = WatchedEngine()
+
+    async def scenario(one: Recommender) -> None:
+        one._lately = LOOP_MOST_S / 2.5
+        await asyncio.gather(*(one.recommend(ASKED) for _ in range(2)))
+        assert len(engine.threads) == 1
+        one._lately = LOOP_MOST_S / 1.5
+        await asyncio.gather(*(one.recommend(ASKED) for _ in range(2)))
+        assert len(engine.threads) == 3
+
+    run(scenario, engine)
+    assert set(engine.threads) == {threading.main_thread().name}
