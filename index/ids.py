@@ -1,6 +1,6 @@
 """Ids of the live catalogue: the bundle's, shared and unchanged, and behind them those first seen at run time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from model.ids import NO_ROW, IdMap
 
@@ -34,6 +34,12 @@ class CatalogueIds:
     def id(self, row: int) -> str:
         """Id at a row; IndexError for rows never given, negative ones included."""
         return self._bundle.id(row) if row < len(self._bundle) else self._added.id(row - len(self._bundle))
+
+    def at(self, rows: Sequence[int]) -> list[str]:
+        """Ids at some rows; IndexError as of `id`."""
+        if not len(self._added):
+            return self._bundle.at(rows)
+        return [self.id(row) for row in rows]
 
     def add(self, name: str) -> int:
         """Row of an id, given now when it is new."""

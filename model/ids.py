@@ -52,6 +52,12 @@ class IdMap:
             raise IndexError(f"row {row}: rows start at 0")
         return self._ids[row]
 
+    def at(self, rows: Sequence[int]) -> list[str]:
+        """Ids at some rows; IndexError as of `id`."""
+        if min(rows, default=0) < 0:
+            raise IndexError(f"row {min(rows)}: rows start at 0")
+        return [self._ids[row] for row in rows]
+
     def add(self, name: str) -> int:
         """Row of an id, given now when it is new."""
         row = self._rows.setdefault(name, len(self._ids))

@@ -27,6 +27,7 @@ from app.pipeline.ranked import Ranked
 from app.pipeline.request import RecommendRequest
 from app.pipeline.rerank import item_similarity, reordered
 from app.pipeline.settings import EngineSettings
+from app.pipeline.stack import near
 from app.pipeline.stages import Observe, Stages, unobserved
 from app.pipeline.user import UserInput
 from app.pipeline.vector import UserVector, cached_vector, may_keep, stamp_of
@@ -37,12 +38,13 @@ from model.errors import RequestError
 from model.events import Event
 from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence
-from model.features.ranking import Inputs, ranker_inputs
+from model.features.ranking import Inputs, Judged, ranker_batch
 from model.ids import NO_ROW
 
 TOWER = "tower"  # how the answer names items that only filled up a short list
 QUERY_LEAST, QUERY_TIMES = 10, 2  # so many of the closest texts are ranked, and so many times the list's length
 Offers = dict[str, Evidence]
+Batch = tuple[list[int], Inputs]  # places of requests, and what the ranker reads of them
 T = TypeVar("T")
 
 
@@ -94,8 +96,8 @@ class Engine:
         ]
         evidence = run("recall", self.evidence, recalls)
         found = run("merge", _each, self._candidates, asked, recalls, evidence)
-        inputs = run("features", _each, self.inputs, recalls, [one.rows for one in found], evidence)
-        values = run("rank", self.networks.values, inputs)
+        batches = run("features", self._batches, recalls, found, evidence)
+        values = run("rank", self._values, batches)
         return run("answer", _each, self._answer, asked, vectors, found, values)
 
     def score(self, user: UserInput, request: RecommendRequest, item_ids: Sequence[str]) -> NDArray[np.float32]:
@@ -105,7 +107,8 @@ class Engine:
         if (rows == NO_ROW).any():
             raise RequestError("item_id", item_ids[int(np.argmax(rows == NO_ROW))], "ask for items of the catalogue")
         recall = ChannelRequest(asked.moment, self.user_vector(asked).values, asked.allowed, asked.context)
-        return self.networks.values([self.inputs(recall, rows, self.evidence([recall])[0])])[0]
+        values: NDArray[np.float32] = self.networks.values(self.inputs(recall, rows, self.evidence([recall])[0]))[0]
+        return values
 
     def popular(self, request: RecommendRequest) -> Ranked:
         """The cheap path: popular items by context, without state and networks; also from another thread."""
@@ -144,9 +147,34 @@ class Engine:
         return [{name: lists[place] for name, lists in offers.items()} for place in range(len(requests))]
 
     def inputs(self, recall: ChannelRequest, rows: NDArray[np.int64], evidence: Offers) -> Inputs:
-        """What the ranker reads of rows."""
-        view, spec = recall.allowed.view, self.bundle.spec
-        return ranker_inputs(spec, recall.moment, recall.vector, rows, evidence, view, self.live.counters)
+        """What the ranker reads of rows for one request."""
+        judged = Judged(recall.moment, recall.vector, rows, evidence)
+        return ranker_batch(self.bundle.spec, [judged], recall.allowed.view, self.live.counters)
+
+    def _batches(
+        self, recalls: Sequence[ChannelRequest], found: Sequence[Candidates], evidence: Sequence[Offers]
+    ) -> list[Batch]:
+        """What the ranker reads of the candidates, in batches of similar length over one view each."""
+        views: dict[int, list[int]] = {}
+        for place, one in enumerate(recalls):
+            views.setdefault(id(one.allowed.view), []).append(place)
+        made = []
+        for group in views.values():
+            for some in near([len(found[place]) for place in group]):
+                places = [group[one] for one in some]
+                judged = [Judged(recalls[p].moment, recalls[p].vector, found[p].rows, evidence[p]) for p in places]
+                view = recalls[places[0]].allowed.view
+                made.append((places, ranker_batch(self.bundle.spec, judged, view, self.live.counters)))
+        return made
+
+    def _values(self, batches: Sequence[Batch]) -> list[NDArray[np.float32]]:
+        """What the ranker says of each request's candidates and, behind them, of padding, float32 [C or more, T]."""
+        said = {
+            place: values
+            for places, inputs in batches
+            for place, values in zip(places, self.networks.values(inputs), strict=True)
+        }
+        return [said[place] for place in range(len(said))]
 
     def _candidates(self, asked: Asked, recall: ChannelRequest, evidence: Offers) -> Candidates:
         """Merged offers; when they do not fill the list, the tower's search fills it from all that is allowed."""
@@ -168,7 +196,7 @@ class Engine:
         return {**evidence, **cheap} if asked.personal else cheap
 
     def _answer(self, asked: Asked, vector: UserVector, found: Candidates, values: NDArray[np.float32]) -> Ranked:
-        request, view = asked.request, asked.view
+        request, view, values = asked.request, asked.view, values[: len(found)]
         scores = blended(self.bundle.spec.tasks, values, asked.weights)
         diversity = self.settings.diversity if request.diversity is None else request.diversity
         order = reordered(found.rows, scores, request.n, diversity, lambda rows: item_similarity(view, rows))
@@ -176,7 +204,7 @@ class Engine:
         chosen = found.rows[order]
         reasons = self._explainer.reasons(asked, chosen, values[order], channels) if request.explain else None
         return Ranked(
-            item_ids=tuple(view.id(row) for row in chosen.tolist()),
+            item_ids=tuple(view.ids.at(chosen.tolist())),
             scores=scores[order],
             values=values[order],
             channels=channels,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import compress
 
 import numpy as np
@@ -24,7 +25,14 @@ class Candidates:
 
     def channels(self, places: NDArray[np.int64]) -> tuple[tuple[str, ...], ...]:
         """Names of the channels that offered each of some candidates."""
-        return tuple(tuple(compress(self.names, offered)) for offered in self.offered.take(places, axis=0).tolist())
+        told, width = self.offered.take(places, axis=0).tobytes(), len(self.names)
+        return tuple(_offering(self.names, told[at : at + width]) for at in range(0, len(told), width or 1))
+
+
+@lru_cache(maxsize=4096)
+def _offering(names: tuple[str, ...], offered: bytes) -> tuple[str, ...]:
+    """The channels that offered an item, of all: a byte says it of each."""
+    return tuple(compress(names, offered))
 
 
 def merge(offers: Mapping[str, Evidence], quotas: Mapping[str, int], limit: int) -> Candidates:

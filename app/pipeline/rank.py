@@ -26,17 +26,18 @@ class Networks:
         """Users' recall vectors, each float32 [D], from one run."""
         return together(self.tower, "user_vector", [user_tower_inputs(self._spec, *one) for one in asked])
 
-    def values(self, asked: Sequence[Inputs]) -> list[NDArray[np.float32]]:
-        """Calibrated outputs of all tasks for the candidates of each request, float32 [C, T], from one run."""
-        nothing = np.empty((0, len(self._calibration)), np.float32)
-        some = [one for one in asked if one["candidate_features"].shape[1]]
-        made = map(self.calibrated, together(self.ranker, "logits", some))
-        return [next(made) if one["candidate_features"].shape[1] else nothing for one in asked]
+    def values(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Calibrated outputs of all tasks for the candidates of B requests, float32 [B, C, T], from one run."""
+        users, candidates, _ = inputs["candidate_features"].shape
+        if not candidates:
+            return np.empty((users, 0, len(self._calibration)), np.float32)
+        (logits,) = self.ranker.run(["logits"], inputs)
+        return self.calibrated(logits)
 
     def calibrated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Each task's probability or value, float32 [C, T], from what the ranker says [C, T]."""
+        """Each task's probability or value, float32 [..., T], from what the ranker says [..., T]."""
         made = logits.copy()
         for place, one in enumerate(self._calibration):
             if one is not None:
-                made[:, place] = one.apply(logits[:, place])
+                made[..., place] = one.apply(logits[..., place])
         return made

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +33,10 @@ class Ranked:
 
 def answered_items(ranked: Ranked, tasks: Sequence[str]) -> tuple[AnsweredItem, ...]:
     """The list as it is answered; positions count from 0, and a list without chance has propensity 1."""
-    reasons = ranked.reasons or (None,) * len(ranked)
-    columns = zip(
-        ranked.item_ids, ranked.scores.tolist(), ranked.values.tolist(), ranked.channels, reasons, strict=True
-    )
-    return tuple(
-        AnsweredItem(item_id, score, dict(zip(tasks, values, strict=False)), channels, position, 1.0, why)
-        for position, (item_id, score, values, channels, why) in enumerate(columns)
-    )
+    if not ranked.item_ids:
+        return ()
+    scores, values = ranked.scores.tolist(), ranked.values.tolist()
+    told = [dict(zip(tasks, of_one, strict=False)) for of_one in values]
+    size = len(ranked)
+    columns = (ranked.item_ids, scores, told, ranked.channels, range(size), repeat(1.0, size))
+    return tuple(map(AnsweredItem, *columns, ranked.reasons or repeat(None, size)))

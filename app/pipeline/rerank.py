@@ -10,9 +10,13 @@ from model.features.ranking import ItemTable
 Similarity = NDArray[np.float32]  # [C, C], in [0, 1]
 
 
-def by_score(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Places of candidates, score descending, then row; int64 [C]."""
-    return np.lexsort((rows, -scores))
+def by_score(scores: NDArray[np.float64], n: int) -> NDArray[np.int64]:
+    """Places of the n best candidates, which stand in order of row: score descending, then row; int64."""
+    if not 0 < n < len(scores):
+        return np.argsort(-scores, kind="stable")[:n]
+    least = np.partition(scores, len(scores) - n)[len(scores) - n]
+    (good,) = (scores >= least).nonzero()
+    return np.asarray(good[np.argsort(-scores[good], kind="stable")][:n], np.int64)
 
 
 def reordered(
@@ -22,13 +26,13 @@ def reordered(
     diversity: float,
     similarity: Callable[[NDArray[np.int64]], Similarity],
 ) -> NDArray[np.int64]:
-    """Places of the n chosen candidates, in order; at `diversity` 0 exactly by score.
+    """Places of the n chosen candidates, in order; `rows` ascend; at `diversity` 0 exactly by score.
 
     `similarity` is asked only when it is needed, for rows in order of score.
     """
-    order = by_score(rows, scores)
     if diversity == 0:
-        return order[:n]
+        return by_score(scores, n)
+    order = by_score(scores, len(scores))
     return order[mmr(scores[order], similarity(rows[order]), n, diversity)]
 
 

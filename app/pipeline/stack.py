@@ -35,7 +35,7 @@ def together(session: Session, output: str, asked: Sequence[Inputs]) -> list[NDA
     Requests of very different lengths have runs of their own.
     """
     found: dict[int, NDArray[np.float32]] = {}
-    for places in _near([_size(one) for one in asked]):
+    for places in near([_size(one) for one in asked]):
         some = [asked[place] for place in places]
         (values,) = session.run([output], padded(some))
         for place, one, value in zip(places, some, values, strict=True):
@@ -49,7 +49,7 @@ def _size(one: Inputs) -> int:
     return size
 
 
-def _near(sizes: Sequence[int]) -> list[list[int]]:
+def near(sizes: Sequence[int]) -> list[list[int]]:
     """Places of sizes, in groups of which none holds one that is much longer than another."""
     groups: list[list[int]] = []
     for place in sorted(range(len(sizes)), key=sizes.__getitem__):

@@ -80,6 +80,10 @@ class Neighbours:
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     weights: NDArray[np.float32]
+    most: int = field(init=False)  # neighbours of the item that has most
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "most", int(np.diff(self.indptr).max(initial=0)))  # it is frozen
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -90,7 +94,7 @@ class Neighbours:
 
     def evidence(self, rows: NDArray[np.int64], factors: NDArray[np.float32]) -> Evidence:
         """Sum over history items: score(j) = Σ_i factors[i] · weight(rows[i] → j); unknown rows add nothing."""
-        return self.best(rows, factors, self._reach(rows))
+        return self.best(rows, factors, self.most * len(rows))
 
     def best(
         self,
@@ -101,7 +105,7 @@ class Neighbours:
         excluded: NDArray[np.int64] = NO_ROWS,
     ) -> Evidence:
         """The k best of `evidence` that may be answered, as of `Evidence.best`; all others lie beyond."""
-        reach = self._reach(rows)
+        reach = self.most * len(rows)  # or less; room that is not written is not touched
         best_rows, best_scores = np.empty(min(k, reach), np.int64), np.empty(min(k, reach), np.float32)
         beyond, beyond_scores = np.empty(reach, np.int64), np.empty(reach, np.float32)
         found, more = kernels.neighbours(
@@ -109,11 +113,6 @@ class Neighbours:
             best_rows, best_scores, beyond, beyond_scores,
         )  # fmt: skip
         return Evidence(best_rows[:found], best_scores[:found], beyond[:more], beyond_scores[:more])
-
-    def _reach(self, rows: NDArray[np.int64]) -> int:
-        """How many neighbours some items have together, each counted as often as it is one."""
-        known = rows[rows < len(self)]
-        return int((self.indptr.take(known + 1) - self.indptr.take(known)).sum())
 
     def save(self, folder: Path) -> None:
         """Write the three arrays as .npy files into `folder`."""

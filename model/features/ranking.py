@@ -1,13 +1,14 @@
 """From a user, a moment and candidate rows to the ranker's inputs: the one place, for training and for serving.
 
-Names and shapes are those of the exported graphs (docs/architecture.md, "Graphs"). Everything is for one request: the
-leading batch axis B is 1 and is added here.
+Names and shapes are those of the exported graphs (docs/architecture.md, "Graphs"), whose leading batch axis B is
+added here: users that are read together are padded to the longest of them, as the graphs allow, and each reads what it
+would read alone.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,9 +68,22 @@ class Moment:
     now: float
 
 
+class Judged(NamedTuple):
+    """A user at a moment, the user's vector float32 [D], candidate rows int64 [C], and what the channels say of them.
+
+    `evidence` holds each channel's list as it was offered (filtered, cut to its size) and what lies beyond, by channel
+    name: a candidate's rank is that in the list, its score what the channel says of it, whoever offers it.
+    """
+
+    moment: Moment
+    vector: NDArray[np.float32]
+    candidates: NDArray[np.int64]
+    evidence: Mapping[str, Evidence]
+
+
 def user_tower_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable) -> Inputs:
     """Inputs of user_tower.onnx with B = 1 and L = min(history, spec.history_length); L is at least 1 (padding)."""
-    return _history_inputs(spec, moment, items, spec.history_length) | _user_ids(moment)
+    return _history_inputs(spec, [moment], items, spec.history_length) | _user_ids([moment])
 
 
 def neighbour_evidence(table: Neighbours, channel: ChannelSpec, history: History) -> Evidence:
@@ -80,7 +94,7 @@ def neighbour_evidence(table: Neighbours, channel: ChannelSpec, history: History
 def neighbours_asked(channel: ChannelSpec, history: History) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Whose neighbours an item-to-item channel offers, and how much each counts: rows and factors."""
     rows = history.rows[max(len(history) - channel.depth, 0) :]
-    return rows, powers(channel.decay, len(rows)).astype(np.float32)
+    return rows, _factors(channel.decay, len(rows))
 
 
 def ranker_inputs(
@@ -92,19 +106,27 @@ def ranker_inputs(
     items: ItemTable,
     counters: ItemCounters,
 ) -> Inputs:
-    """Inputs of ranker.onnx for C candidates of one user (user_vector float32 [D]).
+    """`ranker_batch` of one user."""
+    return ranker_batch(spec, [Judged(moment, user_vector, candidates, evidence)], items, counters)
 
-    `evidence` holds each channel's list as it was offered (filtered, cut to its size) and what lies beyond, by channel
-    name: a candidate's rank is that in the list, its score what the channel says of it, whoever offers it.
+
+def ranker_batch(spec: FeatureSpec, judged: Sequence[Judged], items: ItemTable, counters: ItemCounters) -> Inputs:
+    """Inputs of ranker.onnx for B users; candidates are padded behind to the longest list, with row 0 of the catalogue.
+
+    What is read of items is read once for all users.
     """
-    vectors = items.vectors(candidates)
-    made: Inputs = _history_inputs(spec, moment, items, spec.rank_history) | _user_ids(moment)
-    made["user_vector"] = user_vector[None].astype(np.float32)
-    made["user_features"] = user_features(spec, moment)[None]
-    made["candidate_vectors"] = vectors[None]
-    made["candidate_features"] = _candidate_features(
-        spec, moment, user_vector, vectors, candidates, evidence, items, counters
-    )[None]
+    moments, size = [one.moment for one in judged], max(len(one.candidates) for one in judged)
+    rows = np.zeros((len(judged), size), np.int64)
+    told = np.empty((len(judged), len(user_feature_names(spec))), np.float32)
+    for one, row, mine in zip(judged, rows, told, strict=True):
+        row[: len(one.candidates)] = one.candidates
+        user_features(spec, one.moment, mine)
+    vectors = items.vectors(rows.reshape(-1)).reshape(len(judged), size, spec.dim)
+    made: Inputs = _history_inputs(spec, moments, items, spec.rank_history) | _user_ids(moments)
+    made["user_vector"] = np.stack([one.vector for one in judged]).astype(np.float32, copy=False)
+    made["user_features"] = told
+    made["candidate_vectors"] = vectors
+    made["candidate_features"] = _candidate_features(spec, judged, rows, vectors, items, counters)
     return made
 
 
@@ -125,17 +147,15 @@ def user_feature_names(spec: FeatureSpec) -> list[str]:
     return [*whole, *(f"{what}:{one}" for what in ("habit", "recent", "log_gap") for one in spec.event_types)]
 
 
-def user_features(spec: FeatureSpec, moment: Moment) -> NDArray[np.float32]:
-    """What a history says of its user beyond its items, float32 [Fu].
+def user_features(spec: FeatureSpec, moment: Moment, out: NDArray[np.float32]) -> None:
+    """What a history says of its user beyond its items, into `out` float32 [Fu].
 
     Of each event type: how often the user does it (log of the smoothed share among all events), the same of the newest
     events alone, and how long ago the last one was.
     """
-    history, kinds = moment.history, len(spec.event_types)
-    made = np.empty(4 + 3 * kinds, np.float32)
+    history = moment.history
     values = scaled_values(spec, history.values)
-    kernels.habits(history.types, values, history.times, moment.now, RECENT, NEVER, kinds, made)
-    return made
+    kernels.habits(history.types, values, history.times, moment.now, RECENT, NEVER, len(spec.event_types), out)
 
 
 @lru_cache(maxsize=64)
@@ -152,25 +172,43 @@ def powers(base: float, count: int) -> NDArray[np.float64]:
     return made
 
 
+@lru_cache(maxsize=1024)
+def _factors(decay: float, count: int) -> NDArray[np.float32]:
+    """`powers` as channels count them."""
+    made = powers(decay, count).astype(np.float32)
+    made.flags.writeable = False
+    return made
+
+
 def _candidate_features(
     spec: FeatureSpec,
-    moment: Moment,
-    user_vector: NDArray[np.float32],
+    judged: Sequence[Judged],
+    rows: NDArray[np.int64],
     vectors: NDArray[np.float32],
-    candidates: NDArray[np.int64],
-    evidence: Mapping[str, Evidence],
     items: ItemTable,
     counters: ItemCounters,
 ) -> NDArray[np.float32]:
-    """The columns of `candidate_feature_names`, float32 [C, F], each group written where it belongs."""
+    """The columns of `candidate_feature_names` of rows [B, C] with vectors [B, C, D], float32 [B, C, F].
+
+    Each group is written where it belongs; of padding, what depends on the user reads as 0.
+    """
     of_channels, of_items = 2 * len(spec.channels), counters.width - (len(spec.event_types) == 1)
-    made = np.empty((len(candidates), of_channels + of_items + 7), np.float32)
-    directions = np.concatenate([user_vector[None], _tastes(spec, moment.history, items)])
-    dots, *tastes = directions.astype(np.float32, copy=False) @ vectors.T
-    channel_columns(spec.channels, candidates, evidence, dots, made[:, :of_channels])
-    item_columns(spec, counters, candidates, made[:, of_channels : of_channels + of_items + 1])
-    _crosses(spec, moment.history, candidates, items, made[:, -6:-2])
-    made[:, -2], made[:, -1] = tastes
+    flat, width = rows.reshape(-1), of_channels + of_items + 7
+    made = np.zeros((*rows.shape, width), np.float32)
+    item_columns(spec, counters, flat, made.reshape(-1, width)[:, of_channels : of_channels + of_items + 1])
+    attributes = items.attributes(flat)
+    attributes = attributes.reshape(*rows.shape, attributes.shape[1])
+    directions = np.empty((len(judged), 3, spec.dim), np.float32)
+    for one, direction in zip(judged, directions, strict=True):
+        direction[0] = one.vector
+        _tastes(spec, one.moment.history, items, direction[1:])
+    dots = directions @ vectors.transpose(0, 2, 1)
+    for place, one in enumerate(judged):
+        size = len(one.candidates)
+        out = made[place, :size]
+        channel_columns(spec.channels, one.candidates, one.evidence, dots[place, 0, :size], out[:, :of_channels])
+        _crosses(spec, one.moment.history, one.candidates, attributes[place, :size], items, out[:, -6:-2])
+    made[..., -2], made[..., -1] = dots[:, 1], dots[:, 2]
     return made
 
 
@@ -200,28 +238,31 @@ def item_columns(spec: FeatureSpec, counters: ItemCounters, rows: NDArray[np.int
     counters.fill_values(rows, spec.value_low, spec.value_high, out[:, -1:])
 
 
-def _history_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable, length: int) -> Inputs:
-    """The newest events as padded-free arrays; gap_i is the time from event i to the next one, or to now."""
-    recent = moment.history.last(length)
-    if not len(recent):
-        return {
-            "history_vectors": np.zeros((1, 1, spec.dim), np.float32),
-            "history_types": np.zeros((1, 1), np.int64),
-            "history_values": np.zeros((1, 1), np.float32),
-            "history_gaps": np.zeros((1, 1), np.int64),
-        }
-    gaps = np.empty(len(recent), np.int64)
-    kernels.gaps(recent.times, moment.now, _edges(spec.gap_edges), gaps)
-    return {
-        "history_vectors": items.vectors(recent.rows)[None],
-        "history_types": recent.types[None],
-        "history_values": scaled_values(spec, recent.values)[None],
-        "history_gaps": gaps[None],
-    }
+def _history_inputs(spec: FeatureSpec, moments: Sequence[Moment], items: ItemTable, length: int) -> Inputs:
+    """The newest events, padded in front to the longest history; gap_i is the time from event i to the next, or to now.
+
+    Where nobody has a history there is one padded event.
+    """
+    recent = [one.history.last(length) for one in moments]
+    sizes = [len(one) for one in recent]
+    shape = (len(recent), max(1, *sizes))
+    vectors, types = np.zeros((*shape, spec.dim), np.float32), np.zeros(shape, np.int64)
+    values, gaps = np.zeros(shape, np.float32), np.zeros(shape, np.int64)
+    read, at = items.vectors(np.concatenate([one.rows for one in recent])), 0
+    for place, (one, size) in enumerate(zip(recent, sizes, strict=True)):
+        if not size:
+            continue
+        new = slice(shape[1] - size, None)
+        vectors[place, new], types[place, new] = read[at : at + size], one.types
+        kernels.scaled(one.values, spec.value_low, spec.value_high, values[place, new])
+        kernels.gaps(one.times, moments[place].now, _edges(spec.gap_edges), gaps[place, new])
+        at += size
+    return {"history_vectors": vectors, "history_types": types, "history_values": values, "history_gaps": gaps}
 
 
-def _user_ids(moment: Moment) -> Inputs:
-    return {"profile": moment.profile[None].astype(np.int64), "context": moment.context[None]}
+def _user_ids(moments: Sequence[Moment]) -> Inputs:
+    profile, context = (np.stack([getattr(one, name) for one in moments]) for name in ("profile", "context"))
+    return {"profile": profile.astype(np.int64), "context": context}
 
 
 def scaled_values(spec: FeatureSpec, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -235,21 +276,21 @@ def _crosses(
     spec: FeatureSpec,
     history: History,
     candidates: NDArray[np.int64],
+    attributes: NDArray[np.int32],
     items: ItemTable,
     out: NDArray[np.float32],
 ) -> None:
-    """How the candidates' attributes and ids meet the history, into four columns [C, 4]."""
+    """How the candidates' attributes [C, A] and ids meet the history, into four columns [C, 4]."""
     recent = history.last(spec.history_length)
     values = scaled_values(spec, recent.values)
-    kernels.crosses(recent.rows, items.attributes(recent.rows), values, candidates, items.attributes(candidates), out)
+    kernels.crosses(recent.rows, items.attributes(recent.rows), values, candidates, attributes, out)
 
 
-def _tastes(spec: FeatureSpec, history: History, items: ItemTable) -> NDArray[np.float32]:
-    """Mean vector of what the history holds, and of it weighed by how it was valued, float32 [2, D]."""
+def _tastes(spec: FeatureSpec, history: History, items: ItemTable, out: NDArray[np.float32]) -> None:
+    """Mean vector of what the history holds, and of it weighed by how it was valued, into `out` float32 [2, D]."""
     recent = history.last(TASTE_EVENTS)
     weights = np.ones((2, len(recent)), np.float32)
     kernels.scaled(recent.values, spec.value_low, spec.value_high, weights[1])
     weights[1] -= np.float32(0.5)
-    made: NDArray[np.float32] = weights @ items.vectors(recent.rows)
-    made /= max(len(recent), 1)
-    return made
+    np.matmul(weights, items.vectors(recent.rows), out=out)
+    out /= max(len(recent), 1)

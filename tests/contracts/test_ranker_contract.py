@@ -17,7 +17,9 @@ ROWS = np.arange(60)
 def values(rows: NDArray[np.int64], user_id: str = "u1", engine: Engine | None = None) -> NDArray[np.float32]:
     engine = engine or shared_engine()
     request: ChannelRequest = channel_request(engine, user_id)
-    return engine.networks.values([engine.inputs(request, rows, engine.evidence([request])[0])])[0]
+    inputs = engine.inputs(request, rows, engine.evidence([request])[0])
+    found: NDArray[np.float32] = engine.networks.values(inputs)[0]
+    return found
 
 
 @pytest.mark.parametrize("user_id", ["u1", "u19", "nobody-knows"])

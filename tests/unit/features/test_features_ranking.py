@@ -8,8 +8,10 @@ from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence
 from model.features.ranking import (
     ArrayItems,
+    Judged,
     Moment,
     candidate_feature_names,
+    ranker_batch,
     ranker_inputs,
     user_feature_names,
     user_tower_inputs,
@@ -98,3 +100,26 @@ def test_histories_join_and_cut() -> None:
 def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match=r"found lengths \[1, 2\]"):
         History.of([1, 2], [1, 2], [1.0], [1.0, 2.0])
+
+
+def test_users_that_are_read_together_read_what_they_read_alone() -> None:
+    """Candidates are padded behind, histories in front by events of type 0."""
+    histories = [HISTORY, History.of(), HISTORY.last(1)]
+    lists = [np.asarray([3, 1]), np.asarray([0, 2, 4, 1]), np.empty(0, np.int64)]
+    evidence = {"cooccurrence": Evidence(np.asarray([4, 1]), np.asarray([0.5, 0.25], np.float32))}
+    told = [Judged(moment(one), USER, rows, evidence) for one, rows in zip(histories, lists, strict=True)]
+    made = ranker_batch(SPEC, told, ITEMS, COUNTERS)
+    assert made["candidate_features"].shape[:2] == (3, 4)
+    assert made["history_types"].shape == (3, SPEC.rank_history)
+    for place, one in enumerate(told):
+        alone = ranker_inputs(SPEC, *one, ITEMS, COUNTERS)
+        assert alone.keys() == made.keys()
+        for name, array in alone.items():
+            mine = made[name][place]
+            if name.startswith("candidate_"):
+                mine = mine[: len(one.candidates)]
+            elif name.startswith("history_"):
+                mine = mine[len(mine) - array.shape[1] :]
+            np.testing.assert_array_equal(mine, array[0], name)
+    assert not made["history_types"][1].any()
+    assert not made["history_types"][2][:-1].any()

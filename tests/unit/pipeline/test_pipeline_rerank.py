@@ -16,7 +16,10 @@ SCORES = np.asarray([0.9, 0.8, 0.1])
 
 
 def test_ties_go_to_the_lower_row() -> None:
-    assert by_score(np.asarray([7, 3, 5]), np.asarray([0.5, 0.5, 0.9])).tolist() == [2, 1, 0]
+    scores = np.asarray([0.5, 0.5, 0.9, 0.1, 0.5])
+    assert by_score(scores, 5).tolist() == [2, 0, 1, 4, 3]
+    assert by_score(scores, 2).tolist() == [2, 0]
+    assert by_score(scores, 0).tolist() == []
 
 
 def test_without_diversity_the_order_is_by_score_and_nothing_is_compared() -> None:
