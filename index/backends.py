@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from model.errors import BundleError
 from model.features import kernels
-from model.features.neighbours import Evidence
 from model.features.sessions import DeviceError
 
 faiss: Any = faiss_module  # its stubs describe the C++ classes, not what the Python layer makes of them
@@ -72,12 +71,8 @@ class FaissIndex:
     def _exact(self, queries: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Hits:
         """The k nearest of the rows found for each query, by their vectors."""
         scores, places = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
-        near = np.empty((rows.shape[1], self._vectors.shape[1]), np.float32)
-        for number, (query, found) in enumerate(zip(queries, rows, strict=True)):
-            real = found[found >= 0] if found[-1] < 0 else found
-            kernels.take(self._vectors, real, near[: len(real)])
-            best = Evidence.best(real, near[: len(real)] @ query, k)
-            scores[number, : len(best)], places[number, : len(best)] = best.scores, best.rows
+        for query, found, place, score in zip(queries, rows, places, scores, strict=True):
+            kernels.nearest(self._vectors, found, query, place, score)
         return scores, places
 
     def _parameters(self, allowed: Mask | None) -> Any:

@@ -75,6 +75,46 @@ def test_best(seed: int, size: int, k: int, masked: bool) -> None:
     assert best_scores.tolist() == [of_row[row] for row in best_rows.tolist()]
 
 
+@given(seeds, st.integers(0, 3_000), st.integers(0, 300), st.sampled_from([6, 10**6]))
+def test_best_of_many(seed: int, size: int, k: int, levels: int) -> None:
+    """More than a few times k, in order, the other way round or in none; with ties or hardly any; below 0 and above."""
+    generator = np.random.default_rng(seed)
+    scores = (generator.integers(0, levels, size) / levels - 0.5).astype(np.float32)
+    if seed % 3:
+        scores.sort()
+    if seed % 3 == 2:
+        scores = scores[::-1].copy()
+    rows = generator.choice(5_000, size, replace=False).astype(np.int64)
+    outs = np.zeros(k, np.int64), np.zeros(k, np.float32)
+    found, (best_rows, best_scores) = check_both("best", rows, scores, None, NO_ROWS, outs=outs)
+    order = np.lexsort((rows, -scores))[:k]
+    assert found == len(order)
+    assert (best_rows.tolist(), best_scores.tolist()) == (rows[order].tolist(), scores[order].tolist())
+
+
+@given(seeds, st.integers(0, 300), st.integers(0, 40), st.integers(1, 20))
+def test_nearest(seed: int, size: int, k: int, width: int) -> None:
+    generator = np.random.default_rng(seed)
+    vectors = generator.integers(-8, 9, (400, width)).astype(np.float32)  # sums are exact, ties are ties
+    rows, query = some(generator, size, 400), generator.integers(-8, 9, width).astype(np.float32)
+    rows[generator.random(size) < 0.1] = -1
+    outs = np.zeros(k, np.int64), np.zeros(k, np.float32)
+    found, (best_rows, best_scores) = check_both("nearest", vectors, rows, query, outs=outs)
+    real = rows[rows >= 0]
+    order = np.lexsort((real, -(vectors[real] @ query)))[:k]
+    assert found == len(order)
+    assert best_rows.tolist() == real[order].tolist()
+    np.testing.assert_array_equal(best_scores, vectors[best_rows] @ query)
+
+
+def test_what_is_no_number_is_worse_than_all_others() -> None:
+    scores = np.asarray([np.nan, 0.0, -np.inf, -0.0, np.inf], np.float32)
+    for module in (kernels, reference):
+        rows, said = np.zeros(5, np.int64), np.zeros(5, np.float32)
+        assert module.best(np.arange(5), scores, None, NO_ROWS, rows, said) == 5
+        assert rows.tolist() == [4, 1, 3, 2, 0]
+
+
 def table(generator: np.random.Generator, items: int = 50) -> tuple[Array, Array, Array]:
     lengths = generator.integers(0, 8, items)
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -241,6 +281,8 @@ def test_rows_that_are_not_there_are_refused_by_both() -> None:
     mask = np.ones(3, np.bool_)
     check_refused("best", IndexError, np.asarray([3]), SCORE, mask, NO_ROWS, *out)
     table_ = np.asarray([0, 1], np.int64), np.asarray([3], np.int32), SCORE
+    check_refused("best", IndexError, np.asarray([-1]), SCORE, None, NO_ROWS, *out)
+    check_refused("nearest", IndexError, np.ones((3, 2), np.float32), np.asarray([3]), np.ones(2, np.float32), *out)
     check_refused("neighbours", IndexError, *table_, ONE, SCORE, mask, NO_ROWS, *out, *out)
     check_refused(
         "valued", IndexError, np.asarray([-1]), np.ones(2), np.ones(2), 1.0, 5.0, 0.0, 1.0, np.zeros((1, 1), np.float32)

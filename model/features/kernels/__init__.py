@@ -20,6 +20,7 @@ if TYPE_CHECKING or not NATIVE:
         gaps,
         habits,
         merge,
+        nearest,
         neighbours,
         platt,
         scaled,
@@ -36,6 +37,7 @@ else:
         gaps,
         habits,
         merge,
+        nearest,
         neighbours,
         platt,
         scaled,
@@ -44,6 +46,6 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "best", "blend", "counted", "crosses", "evidence", "gaps", "habits", "merge", "neighbours", "platt",
-    "scaled", "take", "valued",
+    "NATIVE", "best", "blend", "counted", "crosses", "evidence", "gaps", "habits", "merge", "nearest", "neighbours",
+    "platt", "scaled", "take", "valued",
 ]  # fmt: skip

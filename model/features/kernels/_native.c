@@ -155,53 +155,92 @@ static uint64_t narrowed(Py_ssize_t rows) {
 
 /* ---- the best k ------------------------------------------------------------------------------------------------ */
 
-typedef struct {
+/* A hit as one number: the better its score and then the lower its row, the smaller; NaN is worse than all others. So a
+ * comparison is one instruction whose outcome nobody has to foresee. Rows are below 2^32. */
+static inline uint64_t key_of(float score, int64_t row) {
+    uint32_t bits;
+    score += 0.0f; /* -0 is 0 */
+    memcpy(&bits, &score, sizeof bits);
+    uint32_t up = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+    if (score != score) up = 0;
+    return (uint64_t)~up << 32 | (uint32_t)row;
+}
+
+static inline float score_of(uint64_t key) {
+    uint32_t up = ~(uint32_t)(key >> 32), bits = up & 0x80000000u ? up ^ 0x80000000u : ~up;
     float score;
-    int64_t row;
-} Hit;
-
-static inline int better(Hit one, Hit other) {
-    return one.score > other.score || (one.score == other.score && one.row < other.row);
-}
-
-static void sink(Hit *heap, Py_ssize_t place, Py_ssize_t size) { /* the worst stands at the top */
-    Hit moved = heap[place];
-    for (Py_ssize_t child; (child = 2 * place + 1) < size; place = child) {
-        if (child + 1 < size && better(heap[child], heap[child + 1])) child++;
-        if (!better(moved, heap[child])) break;
-        heap[place] = heap[child];
-    }
-    heap[place] = moved;
+    memcpy(&score, &bits, sizeof score);
+    return score;
 }
 
 typedef struct {
-    Hit *heap;
-    Py_ssize_t size, most;
+    uint64_t *keys, limit; /* keys of `limit` and above are not among the best */
+    Py_ssize_t size, most, room;
 } Best;
 
-static inline void offer(Best *best, float score, int64_t row) {
-    Hit hit = {score, row};
-    if (best->size < best->most) {
-        best->heap[best->size++] = hit;
-        if (best->size == best->most)
-            for (Py_ssize_t place = best->size / 2; place--;) sink(best->heap, place, best->size);
-    } else if (best->most && better(hit, best->heap[0])) {
-        best->heap[0] = hit;
-        sink(best->heap, 0, best->size);
+/* Brings the `most` smallest of more keys to the front; all differ. */
+static void select_keys(uint64_t *keys, Py_ssize_t size, Py_ssize_t most) {
+    Py_ssize_t low = 0, high = size;
+    while (high - low > 1) {
+        uint64_t one = keys[low], two = keys[low + (high - low) / 2], three = keys[high - 1];
+        uint64_t least = one < two ? one : two, greatest = one < two ? two : one;
+        Py_ssize_t middle = three < least ? low + (one < two ? 0 : (high - low) / 2)
+                            : three > greatest ? low + (one < two ? (high - low) / 2 : 0) : high - 1;
+        uint64_t pivot = keys[middle];
+        keys[middle] = keys[high - 1], keys[high - 1] = pivot;
+        Py_ssize_t place = low;
+        for (Py_ssize_t i = low; i < high - 1; i++) {
+            uint64_t moved = keys[i];
+            keys[i] = keys[place], keys[place] = moved;
+            place += moved < pivot;
+        }
+        keys[high - 1] = keys[place], keys[place] = pivot;
+        if (place == most || place == most - 1) return;
+        if (place > most) high = place;
+        else low = place + 1;
     }
 }
 
-/* Best first, into `rows` and `scores`. */
-static void in_order(Best *best, int64_t *rows, float *scores) {
-    if (best->size < best->most)
-        for (Py_ssize_t place = best->size / 2; place--;) sink(best->heap, place, best->size);
-    for (Py_ssize_t size = best->size; size; size--) {
-        Hit worst = best->heap[0];
-        best->heap[0] = best->heap[size - 1];
-        sink(best->heap, 0, size - 1);
-        rows[size - 1] = worst.row;
-        scores[size - 1] = worst.score;
+static void keep_best(Best *best) {
+    select_keys(best->keys, best->size, best->most);
+    best->size = best->most;
+    best->limit = 0;
+    for (Py_ssize_t i = 0; i < best->size; i++) best->limit = best->keys[i] > best->limit ? best->keys[i] : best->limit;
+}
+
+static inline void offer(Best *best, uint64_t key) {
+    if (key >= best->limit) return;
+    best->keys[best->size++] = key;
+    if (best->size == best->room) keep_best(best);
+}
+
+/* Ascending, by merging ever longer runs; `aside` is as long. */
+static uint64_t *sorted(uint64_t *keys, uint64_t *aside, Py_ssize_t size) {
+    for (Py_ssize_t run = 1; run < size; run *= 2) {
+        for (Py_ssize_t from = 0; from < size; from += 2 * run) {
+            Py_ssize_t middle = from + run < size ? from + run : size, end = from + 2 * run < size ? from + 2 * run : size;
+            Py_ssize_t i = from, j = middle, to = from;
+            while (i < middle && j < end) {
+                uint64_t one = keys[i], other = keys[j];
+                int later = other < one;
+                aside[to++] = later ? other : one;
+                i += !later, j += later;
+            }
+            while (i < middle) aside[to++] = keys[i++];
+            while (j < end) aside[to++] = keys[j++];
+        }
+        uint64_t *made = aside;
+        aside = keys, keys = made;
     }
+    return keys;
+}
+
+/* Best first, into `rows` and `scores`; the key of the last one, or the highest of all when there is room for more. */
+static uint64_t in_order(Best *best, int64_t *rows, float *scores) {
+    if (best->size > best->most) keep_best(best);
+    const uint64_t *keys = sorted(best->keys, best->keys + best->room, best->size);
+    for (Py_ssize_t i = 0; i < best->size; i++) rows[i] = (uint32_t)keys[i], scores[i] = score_of(keys[i]);
+    return best->most && best->size == best->most ? keys[best->size - 1] : UINT64_MAX;
 }
 
 /* ---- what may be answered -------------------------------------------------------------------------------------- */
@@ -245,15 +284,22 @@ static inline int answerable(const Rule *rule, int64_t row) {
     return low == rule->excluded + rule->without || *low != row;
 }
 
-/* Room for the answer of `best` and `neighbours`: rows int64 [k], scores float32 [k]. */
+/* Room for the answer of `best`, `neighbours` and `nearest`: rows int64 [k], scores float32 [k]. */
 static int room(Held *held, PyObject *rows, PyObject *scores, int64_t **row, float **score, Best *best) {
     Py_buffer *one = written(held, rows, "out_rows", 'l', 1);
     Py_buffer *other = one ? written(held, scores, "out_scores", 'f', 1) : NULL;
     if (!other || !is_long(other, size_of(one), "out_scores")) return 0;
     *row = one->buf, *score = other->buf;
-    *best = (Best){malloc((size_of(one) + 1) * sizeof(Hit)), 0, size_of(one)};
-    if (!best->heap) PyErr_NoMemory();
-    return best->heap != NULL;
+    Py_ssize_t most = size_of(one), all = 2 * most + 64;
+    *best = (Best){malloc(2 * all * sizeof(uint64_t)), most ? UINT64_MAX : 0, 0, most, all};
+    if (!best->keys) PyErr_NoMemory();
+    return best->keys != NULL;
+}
+
+static int too_high(int64_t row) {
+    if (row >= 0 && row <= UINT32_MAX) return 0;
+    PyErr_Format(PyExc_IndexError, "row %lld: rows are 0 to %lld", (long long)row, (long long)UINT32_MAX);
+    return 1;
 }
 
 /* ---- best(rows, scores, mask, excluded, out_rows, out_scores) -> count ------------------------------------------- */
@@ -265,7 +311,7 @@ static PyObject *best_rows(PyObject *self, PyObject *args) {
     Held held = {.count = 0};
     PyObject *result = NULL;
     Rule rule;
-    Best best = {NULL, 0, 0};
+    Best best = {NULL, 0, 0, 0, 0};
     int64_t *to_rows;
     float *to_scores;
     Py_buffer *rows = read_(&held, rows_, "rows", 'l', 1);
@@ -275,14 +321,14 @@ static PyObject *best_rows(PyObject *self, PyObject *args) {
     const int64_t *row = rows->buf;
     const float *score = scores->buf;
     for (Py_ssize_t i = 0; i < size_of(rows); i++) {
-        if (out_of_range(&rule, row[i])) goto end;
-        if (best.size == best.most && (!best.most || score[i] < best.heap[0].score)) continue;
-        if (answerable(&rule, row[i])) offer(&best, score[i], row[i]);
+        if (out_of_range(&rule, row[i]) || too_high(row[i])) goto end;
+        uint64_t key = key_of(score[i], row[i]);
+        if (key < best.limit && answerable(&rule, row[i])) offer(&best, key);
     }
     in_order(&best, to_rows, to_scores);
     result = PyLong_FromSsize_t(best.size);
 end:
-    free(best.heap);
+    free(best.keys);
     let_go(&held);
     return result;
 }
@@ -312,7 +358,7 @@ static PyObject *neighbours(PyObject *self, PyObject *args) {
     Held held = {.count = 0};
     PyObject *result = NULL;
     Rule rule;
-    Best best = {NULL, 0, 0};
+    Best best = {NULL, 0, 0, 0, 0};
     int64_t *to_rows;
     float *to_scores;
     Py_buffer *indptr = read_(&held, indptr_, "indptr", 'l', 1);
@@ -365,24 +411,71 @@ static PyObject *neighbours(PyObject *self, PyObject *args) {
     }
     for (Py_ssize_t i = 0; i < unique; i++) {
         const Slot *slot = &slots[met[i]];
-        float score = (float)slot->sum;
-        if (slot->sum == 0.0 || (best.size == best.most && (!best.most || score < best.heap[0].score))) continue;
-        if (answerable(&rule, slot->row)) offer(&best, score, slot->row);
+        uint64_t key = key_of((float)slot->sum, slot->row);
+        if (slot->sum != 0.0 && key < best.limit && answerable(&rule, slot->row)) offer(&best, key);
     }
+    uint64_t worst = in_order(&best, to_rows, to_scores);
     /* All that is not among the best: what is worse than the worst of them, and what may not be answered. */
-    Hit worst = best.size == best.most && best.most ? best.heap[0] : (Hit){-INFINITY, INT64_MAX};
     for (Py_ssize_t i = 0; i < unique; i++) {
         const Slot *slot = &slots[met[i]];
-        Hit hit = {(float)slot->sum, slot->row};
+        float score = (float)slot->sum;
         if (slot->sum == 0.0) continue;
-        if (best.most && !better(worst, hit) && answerable(&rule, hit.row)) continue;
+        if (best.most && key_of(score, slot->row) <= worst && answerable(&rule, slot->row)) continue;
         if (more == size_of(more_rows)) break; /* room for fewer was given: any of them */
-        more_row[more] = hit.row, more_score[more++] = hit.score;
+        more_row[more] = slot->row, more_score[more++] = score;
     }
-    in_order(&best, to_rows, to_scores);
     result = Py_BuildValue("nn", best.size, more);
 end:
-    free(best.heap);
+    free(best.keys);
+    let_go(&held);
+    return result;
+}
+
+/* ---- nearest(vectors, rows, query, out_rows, out_scores) -> count: the best of some rows by their inner product ----- */
+
+#define LANES 8
+
+static float inner(const float *one, const float *other, Py_ssize_t width) {
+    float sums[LANES] = {0}, sum = 0.0f;
+    Py_ssize_t d = 0;
+    for (; d + LANES <= width; d += LANES)
+        for (int lane = 0; lane < LANES; lane++) sums[lane] += one[d + lane] * other[d + lane];
+    for (; d < width; d++) sum += one[d] * other[d];
+    for (int lane = 0; lane < LANES; lane++) sum += sums[lane];
+    return sum;
+}
+
+static PyObject *nearest(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *vectors_, *rows_, *query_, *out_rows, *out_scores;
+    if (!PyArg_ParseTuple(args, "OOOOO", &vectors_, &rows_, &query_, &out_rows, &out_scores)) return NULL;
+    Held held = {.count = 0};
+    PyObject *result = NULL;
+    Best best = {NULL, 0, 0, 0, 0};
+    int64_t *to_rows;
+    float *to_scores;
+    Py_buffer *vectors = read_(&held, vectors_, "vectors", 'f', 2);
+    Py_buffer *rows = vectors ? read_(&held, rows_, "rows", 'l', 1) : NULL;
+    Py_buffer *query = rows ? read_(&held, query_, "query", 'f', 1) : NULL;
+    if (!query || !is_long(query, vectors->shape[1], "query")) goto end;
+    if (!room(&held, out_rows, out_scores, &to_rows, &to_scores, &best)) goto end;
+    const float *vector = vectors->buf, *asked = query->buf;
+    const int64_t *row = rows->buf;
+    Py_ssize_t width = vectors->shape[1];
+    for (Py_ssize_t i = 0; i < size_of(rows); i++) {
+        if (i + AHEAD < size_of(rows) && row[i + AHEAD] >= 0 && row[i + AHEAD] < size_of(vectors))
+            ask_for(vector + row[i + AHEAD] * width, width * sizeof *vector);
+        if (row[i] < 0) continue; /* nothing was found there */
+        if (row[i] >= size_of(vectors) || too_high(row[i])) {
+            PyErr_Format(PyExc_IndexError, "row %lld: there are %zd", (long long)row[i], size_of(vectors));
+            goto end;
+        }
+        offer(&best, key_of(inner(vector + row[i] * width, asked, width), row[i]));
+    }
+    in_order(&best, to_rows, to_scores);
+    result = PyLong_FromSsize_t(best.size);
+end:
+    free(best.keys);
     let_go(&held);
     return result;
 }
@@ -398,11 +491,6 @@ typedef struct {
 static int by_place(const void *a, const void *b) {
     const Candidate *one = a, *other = b;
     if (one->place != other->place) return one->place < other->place ? -1 : 1;
-    return one->row < other->row ? -1 : one->row > other->row;
-}
-
-static int by_row(const void *a, const void *b) {
-    const Candidate *one = a, *other = b;
     return one->row < other->row ? -1 : one->row > other->row;
 }
 
@@ -434,6 +522,7 @@ static PyObject *merge(PyObject *self, PyObject *args) {
         return NULL;
     Held held = {.count = 0};
     Candidate *all = NULL;
+    uint64_t *keys = NULL;
     Py_ssize_t channels = PyTuple_Size(lists), entries = 0, unique = 0;
     if (channels > 30 || PyTuple_Size(quotas) != channels) {
         PyErr_Format(PyExc_ValueError, "%zd lists, %zd quotas; give as many, 30 at most", channels, PyTuple_Size(quotas));
@@ -477,16 +566,27 @@ static PyObject *merge(PyObject *self, PyObject *args) {
     }
     Py_ssize_t kept = unique < size_of(rows) ? unique : size_of(rows);
     if (kept < unique && kept) divide(all, unique, kept);
-    qsort(all, kept, sizeof *all, by_row);
+    keys = malloc((2 * kept + 1) * sizeof *keys);
+    if (!keys) {
+        PyErr_NoMemory();
+        goto end;
+    }
+    for (Py_ssize_t i = 0; i < kept; i++) {
+        if (too_high(all[i].row)) goto end;
+        keys[i] = (uint64_t)all[i].row << 32 | (uint64_t)i;
+    }
+    const uint64_t *by_row = sorted(keys, keys + kept, kept);
     int64_t *to = rows->buf;
     uint8_t *told = offered->buf;
     for (Py_ssize_t i = 0; i < kept; i++) {
-        to[i] = all[i].row;
-        for (Py_ssize_t m = 0; m < channels; m++) told[i * channels + m] = all[i].offered >> m & 1;
+        const Candidate *one = &all[(uint32_t)by_row[i]];
+        to[i] = one->row;
+        for (Py_ssize_t m = 0; m < channels; m++) told[i * channels + m] = one->offered >> m & 1;
     }
     result = PyLong_FromSsize_t(kept);
 end:
     free(all);
+    free(keys);
     let_go(&held);
     return result;
 }
@@ -942,6 +1042,7 @@ end:
 
 static PyMethodDef methods[] = {
     {"best", best_rows, METH_VARARGS, NULL},     {"neighbours", neighbours, METH_VARARGS, NULL},
+    {"nearest", nearest, METH_VARARGS, NULL},
     {"merge", merge, METH_VARARGS, NULL},        {"evidence", evidence, METH_VARARGS, NULL},
     {"counted", counted, METH_VARARGS, NULL},    {"crosses", crosses, METH_VARARGS, NULL},
     {"valued", valued, METH_VARARGS, NULL},      {"scaled", scaled, METH_VARARGS, NULL},

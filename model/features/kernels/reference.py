@@ -17,8 +17,10 @@ def best(rows: Rows, scores: Floats, mask: Mask | None, excluded: Rows, out_rows
     """The best entries that may be answered: score descending, then row; how many there are.
 
     rows int64 [M], each once · scores float32 [M] · mask bool [catalogue], None for all · excluded int64, ascending ·
-    out_rows int64 [k], out_scores float32 [k]. Raises IndexError for a row outside of the mask.
+    out_rows int64 [k], out_scores float32 [k]. Raises IndexError for a row outside of the mask, and for a negative one.
     """
+    if len(rows) and rows.min() < 0:
+        raise IndexError(f"row {rows.min()}: rows start at 0")
     good = np.ones(len(rows), np.bool_) if mask is None else mask.take(rows)
     if len(excluded):
         good &= excluded.take(excluded.searchsorted(rows), mode="clip") != rows
@@ -72,6 +74,16 @@ def neighbours(
     others = np.flatnonzero(~np.isin(found, out_rows[:count]))[: len(beyond_rows)]
     beyond_rows[: len(others)], beyond_scores[: len(others)] = found[others], scores[others]
     return count, len(others)
+
+
+def nearest(vectors: Floats, rows: Rows, query: Floats, out_rows: Rows, out_scores: Floats) -> int:
+    """The best of some rows of vectors [N, D] by inner product with query [D]; how many there are.
+
+    rows int64 [M], each once, -1 where there is none · out_rows int64 [k], out_scores float32 [k], score descending,
+    then row. Raises IndexError for a row that `vectors` does not have.
+    """
+    real = rows[rows >= 0]
+    return best(real, (vectors[real] @ query).astype(np.float32), None, rows[:0], out_rows, out_scores)
 
 
 def merge(lists: tuple[Rows, ...], quotas: tuple[int, ...], out_rows: Rows, out_offered: Mask) -> int:
