@@ -1,6 +1,7 @@
 """One serving process: a service, its HTTP server on a socket of its own, a graceful end."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -28,6 +29,7 @@ from model.errors import PolyrankError
 BACKLOG = 2048
 KEEP_ALIVE_S = 75  # longer than load balancers keep idle connections, so that it is they who close them
 STOP_S = 5.0  # beyond the drain, for writing what is left
+YOUNG = 20_000  # new objects before the collector looks: a request makes a thousand, and hardly any cycle
 MAX_HEAD = 64 << 10  # bytes of a request's URL and headers
 
 logger = logging.getLogger("polyrank.worker")
@@ -105,9 +107,17 @@ async def serve(
             asyncio.get_running_loop().add_reader(orphaned, _end, server, orphaned)
         logger.info("process %d answers on %s", os.getpid(), address_of(sock))
         Protocol.balance = balance
+        settle()
         await _balanced(server, balance, server.serve([sock]))
     finally:
         await stopped(service)
+
+
+def settle() -> None:
+    """What is there now stays: the collector looks at it no more, and at what is new less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG, 10, 10)
 
 
 async def _balanced(server: uvicorn.Server, balance: Balance | None, serving: Coroutine[Any, Any, None]) -> None:
