@@ -55,13 +55,13 @@ def build_faiss(vectors: Vectors, queries: Vectors, gate: float) -> Any:
 
 
 def _probing(index: Any, vectors: Vectors, queries: Vectors, gate: float) -> bool:
-    """Set the fewest probes (growing by a fifth) whose recall has the margin above the gate; whether any has."""
+    """Set the fewest probes (growing by a tenth) whose recall has the margin above the gate; whether any has."""
     aim, cuts = min(gate + MARGIN, 1.0), exact_cuts(vectors, queries, min(TOP, len(vectors)))
     probes, found = 4.0, 0.0
     while found < aim and index.nprobe < index.nlist:
         index.nprobe = min(int(probes), index.nlist)
         found = recall(FaissIndex(index, vectors), vectors, queries, cuts=cuts)
-        probes *= 1.2
+        probes = max(1.1 * probes, probes + 1)
     return found >= gate
 
 

@@ -59,7 +59,7 @@ class Engine:
         settings: EngineSettings | None = None,
         observe: Observe = unobserved,
     ) -> None:
-        self.bundle, self.catalogue, self._stages = bundle, catalogue, Stages(observe)
+        self.bundle, self.catalogue, self.stages = bundle, catalogue, Stages(observe)
         self.settings = settings or EngineSettings.of_bundle(bundle)
         self.live = Live(bundle, bundle.counters() if counters is None else counters)
         self.networks = Networks(bundle, self.settings.device)
@@ -88,7 +88,7 @@ class Engine:
 
     def ranked(self, asked: Sequence[Asked]) -> list[Ranked]:
         """The lists of requests that came together."""
-        run = self._stages.run
+        run = self.stages.run
         vectors = run("vector", self.user_vectors, asked)
         recalls = [
             ChannelRequest(one.moment, vector.values, one.allowed, one.context)
@@ -118,7 +118,7 @@ class Engine:
 
     def read(self, user: UserInput, request: RecommendRequest) -> Asked:
         """The request in rows; raises RequestError for what does not exist or lies outside its range."""
-        asked = self._stages.run("read", self._reader.read, user, request)
+        asked = self._reader.read(user, request)
         self.live.cover(asked.view)
         return asked
 

@@ -14,16 +14,20 @@ Person: TypeAlias = tuple[UserInput, RecommendRequest]
 
 def recommend_many(engine: Engine, asked: Sequence[Person]) -> list[Ranked | Exception]:
     """What `engine.recommend` gives for each of some requests; where that raises, the exception stands in its place."""
-    read = [_read(engine, *one) for one in asked]
+    read = engine.stages.run("read", _read, engine, asked)
     ranked = iter(_ranked(engine, [one for one in read if isinstance(one, Asked)]))
     return [next(ranked) if isinstance(one, Asked) else one for one in read]
 
 
-def _read(engine: Engine, user: UserInput, request: RecommendRequest) -> Asked | Exception:
-    try:
-        return engine.read(user, request)
-    except Exception as error:
-        return error
+def _read(engine: Engine, asked: Sequence[Person]) -> list[Asked | Exception]:
+    """Each request in rows, or why it cannot be read."""
+    made: list[Asked | Exception] = []
+    for one in asked:
+        try:
+            made.append(engine.read(*one))
+        except Exception as error:
+            made.append(error)
+    return made
 
 
 def _ranked(engine: Engine, asked: Sequence[Asked]) -> list[Ranked | Exception]:

@@ -59,7 +59,7 @@ class Loads:
 
     closed: dict[str, list[Closed]] = field(default_factory=dict)
     open: list[dict[str, Any]] = field(default_factory=list)
-    even: dict[str, Any] = field(default_factory=dict)
+    poisson: list[dict[str, Any]] = field(default_factory=list)
 
     def ratio(self, one: str, other: str) -> float:
         """Median over repeats of one server's rate over another's in the same repeat."""
@@ -140,8 +140,8 @@ class Bench:
             self._closed(servers, OTHERS)
             rate = LOAD * self.loads.rate("service")
             for repeat in range(self.size.repeats):
-                self.loads.open.append(self._open(servers["service"], rate, repeat))
-            self.loads.even = self._open(servers["service"], rate, 0, even=True)
+                self.loads.open.append(self._open(servers["service"], rate, repeat, even=True))
+                self.loads.poisson.append(self._open(servers["service"], rate, repeat))
         self._million(url)
         return differs
 
@@ -223,7 +223,13 @@ class Bench:
             ("open loop, late requests", sum(one["late"] for one in loads.open), "of all repeats"),
             ("open loop, requests", sum(one["requests"] for one in loads.open), "of all repeats"),
             ("open loop, p50", statistics.median(one["p50_ms"] for one in loads.open), "ms"),
-            ("open loop evenly spaced, p99", loads.even["p99_ms"], "ms"),
+            (
+                "Poisson arrivals, late requests",
+                sum(one["late"] for one in loads.poisson),
+                "of all repeats",
+            ),
+            ("Poisson arrivals, p50", statistics.median(one["p50_ms"] for one in loads.poisson), "ms"),
+            ("Poisson arrivals, p99", statistics.median(one["p99_ms"] for one in loads.poisson), "ms"),
             ("two workers, CPU of the less busy over the busier", loads.closed["two workers"][-1].balance, ""),
             ("failed requests", sum(one.failed for many in loads.closed.values() for one in many), ""),
             ("largest difference of a score to the naive pipeline", differs, ""),

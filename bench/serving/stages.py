@@ -1,7 +1,8 @@
 """Each stage of a request alone, in this process: CPU microseconds, the mean over many users.
 
-CPU time and not the clock, so that others on the machine do not count. `engine` stages are told by the engine itself,
-one request after another with nothing between; the rest is called here.
+CPU time and not the clock, so that others on the machine do not count. Each is measured for TOGETHER requests at a
+time, as the service runs it when that many wait: `engine` stages are told by the engine itself, batch after batch with
+nothing between; the rest is called here.
 """
 
 import asyncio
@@ -20,8 +21,9 @@ from app.pipeline.aside import Aside
 from app.pipeline.asked import Asked
 from app.pipeline.channels import ChannelRequest, spec_channels
 from app.pipeline.engine import Engine
+from app.pipeline.many import Person, recommend_many
 from app.pipeline.merge import merge
-from app.pipeline.ranked import answered_items
+from app.pipeline.ranked import Ranked, answered_items
 from app.pipeline.recommend import shown
 from app.pipeline.request import RecommendRequest
 from app.pipeline.user import UserInput
@@ -34,7 +36,7 @@ from model.features.ranking import ranker_inputs, user_tower_inputs
 
 T = TypeVar("T")
 PARTS_OF = 400  # users the parts are measured with
-TOGETHER = 8  # requests under way at a time, as in the closed loop
+TOGETHER = 8  # requests at a time, about as many as the closed loop has the service answer together
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,22 @@ def measured(url: str, bundle: Path, asked: Sequence[int]) -> Stages:
     opened = open_bundle(bundle)
     engine = Engine(opened, LiveCatalogue(opened), observe=lap.observe)
     users = [(UserInput(f"u{user}", state), request_of(user)) for user, state in zip(asked, states, strict=True)]
-    for user, request in users[:50]:
-        engine.recommend(user, request)
+    recommend_many(engine, users[:50])
+    path = _spent(engine, lap, users, TOGETHER)
+    alone = {f"{stage}, a request at a time": spent for stage, spent in _spent(engine, lap, users, 1).items()}
+    return Stages({"state": read_us, **path, "impressions": log_us}, alone | _parts(engine, users))
+
+
+def _spent(engine: Engine, lap: Lap, users: Sequence[Person], together: int) -> dict[str, float]:
+    """CPU microseconds a request by stage, for so many requests at a time."""
     lap.spent.clear()
-    for user, request in users:
+    for start in range(0, len(users), together):
         lap.start()
-        answered_items(engine.recommend(user, request), engine.task_names)
-    path = {stage: spent / len(users) * 1e6 for stage, spent in lap.spent.items()}
-    return Stages({"state": read_us, **path, "impressions": log_us}, _parts(engine, users))
+        for ranked in recommend_many(engine, users[start : start + together]):
+            assert isinstance(ranked, Ranked)
+            answered_items(ranked, engine.task_names)
+        lap.observe("items", 0.0)
+    return {stage: spent / len(users) * 1e6 for stage, spent in lap.spent.items()}
 
 
 async def _state_stages(url: str, bundle: Path, asked: Sequence[int]) -> tuple[list[UserState], float, float]:
@@ -122,7 +132,7 @@ async def _logged(store: RedisStore, request: RecommendRequest, answer: Answer, 
     return (time.process_time() - started) / max(count, 1) * 1e6
 
 
-def _parts(engine: Engine, users: Sequence[tuple[UserInput, RecommendRequest]]) -> dict[str, float]:
+def _parts(engine: Engine, users: Sequence[Person]) -> dict[str, float]:
     """What the stages are made of, and the user tower, which runs when a user has done something since."""
     spent: dict[str, list[float]] = defaultdict(list)
     for user, request in users[:PARTS_OF]:

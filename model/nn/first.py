@@ -38,13 +38,12 @@ class FirstLayer(nn.Module):
         banks = torch.cat([self.banks[name] for name in self.bank_names]).transpose(1, 2)  # [E, width, inputs]
         rows = [banks.flatten(0, 1), *(self.gates[name][0].T for name in self.gate_names)]
         sizes = [len(rows[0]), sum(map(len, rows[1:]))]
-        product = self._unfolded if self.training else self._by_user
-        of_experts, of_gates = torch.split(product(torch.cat(rows), user, query, each), sizes, 1)
+        if self.training:
+            parts = torch.split(self._unfolded(torch.cat(rows), user, query, each), sizes, 1)
+        else:  # one matrix a user: the least work where a user has many candidates
+            parts = tuple(one @ each for one in torch.split(self._folded(torch.cat(rows), user, query), sizes, 1))
+        of_experts, of_gates = parts
         return torch.unflatten(of_experts, 1, (banks.shape[0], banks.shape[1])), of_gates
-
-    def _by_user(self, weight: Tensor, user: Tensor, query: Tensor, each: Tensor) -> Tensor:
-        """Outputs [B, outputs, C] by one matrix a user: the least work where a user has many candidates."""
-        return self._folded(weight, user, query) @ each
 
     def _unfolded(self, weight: Tensor, user: Tensor, query: Tensor, each: Tensor) -> Tensor:
         """The same by one product for all users, with crosses made a candidate: training knows many users at once."""
