@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
+
+MOMENT_S = 0.002  # longest wait for those who are about to ask: a round trip to the state takes less
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -13,9 +15,10 @@ R = TypeVar("R")
 class Batcher(Generic[A, R]):
     """Gathers questions into batches; one batch is under way at a time, and the next gathers meanwhile.
 
-    A batch leaves as soon as `most()` questions wait, or the first of them has waited for `wait_s` seconds; with 0 it
-    takes who is there once everything that is ready has had its turn. `answer` gives one answer a question, in their
-    order; an exception in place of an answer is raised to who asked, and one that `answer` raises to all of the batch.
+    A batch leaves as soon as `most()` questions wait, or the first of them has waited for `wait_s` seconds. With 0 it
+    waits for nobody but those who are about to ask (`expected`), and for them a moment at most: they have come already,
+    and would find the event loop taken by a batch of one. `answer` gives one answer a question, in their order; an
+    exception in place of an answer is raised to who asked, and one that `answer` raises to all of the batch.
     """
 
     def __init__(
@@ -26,7 +29,8 @@ class Batcher(Generic[A, R]):
     ) -> None:
         self._answer, self._most, self._wait_s = answer, most, wait_s
         self._waiting: deque[tuple[A, float, asyncio.Future[R]]] = deque()
-        self._full = asyncio.Event()
+        self._full, self._here = asyncio.Event(), asyncio.Event()
+        self._expected = 0
         self._work: asyncio.Task[None] | None = None
 
     async def ask(self, question: A) -> R:
@@ -36,9 +40,21 @@ class Batcher(Generic[A, R]):
         self._waiting.append((question, loop.time(), future))
         if len(self._waiting) >= self._most():
             self._full.set()
+            self._here.set()
         if self._work is None or self._work.done():
             self._work = loop.create_task(self._run(), name="batches")
         return await future
+
+    @contextmanager
+    def expected(self) -> Iterator[None]:
+        """While somebody gets ready to ask."""
+        self._expected += 1
+        try:
+            yield
+        finally:
+            self._expected -= 1
+            if not self._expected:
+                self._here.set()
 
     async def close(self) -> None:
         """Return when nothing is under way any more."""
@@ -54,15 +70,18 @@ class Batcher(Generic[A, R]):
 
     async def _gathered(self) -> None:
         """Wait until a batch may leave."""
-        if not self._wait_s:
-            await asyncio.sleep(0)
-            return
-        due = self._waiting[0][1] + self._wait_s
+        if self._wait_s:
+            await self._until(self._full, self._waiting[0][1] + self._wait_s)
+        elif self._expected:
+            await self._until(self._here, asyncio.get_running_loop().time() + MOMENT_S)
+
+    async def _until(self, event: asyncio.Event, due: float) -> None:
+        """Wait for the event, which a full batch sets too, or for the loop's time `due`."""
         if len(self._waiting) < self._most():
-            self._full.clear()
+            event.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
-                    await self._full.wait()
+                    await event.wait()
 
     def _leaving(self) -> list[tuple[A, asyncio.Future[R]]]:
         batch: list[tuple[A, asyncio.Future[R]]] = []

@@ -68,7 +68,8 @@ class Recommender:
         """Answer one request; raises RequestError for what does not exist or lies outside its range, nothing else."""
         started = perf_counter()
         deadline = self._deadline(request)
-        user = await self._user(request, deadline)
+        with self._batches.expected():
+            user = await self._user(request, deadline)
         self._observe("state", perf_counter() - started)
         ranked = await self._ranked(user, request, deadline)
         degraded = user.away or ranked.vector is None
@@ -127,7 +128,6 @@ class Recommender:
         """The engine's list, or the cheap one when it fails or is late."""
         loop = asyncio.get_running_loop()
         try:
-            await asyncio.sleep(0)  # what else is ready goes first: what others send and what the state has answered
             async with asyncio.timeout_at(deadline):
                 return await self._batches.ask(Waiting(user, request, deadline))
         except PolyrankError:

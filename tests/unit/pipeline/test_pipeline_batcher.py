@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import pytest
 
+from app.pipeline import batcher
 from app.pipeline.batcher import Batcher
 
 T = TypeVar("T")
@@ -135,3 +136,34 @@ def test_when_all_have_gone_nothing_is_asked() -> None:
 
     run(scenario, answers)
     assert answers.batches == []
+
+
+def test_who_is_about_to_ask_is_waited_for_but_a_moment_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher, "MOMENT_S", 0.2)
+    answers = Answers()
+
+    async def after(one: Batcher[int, int], seconds: float, question: int) -> int:
+        with one.expected():
+            await asyncio.sleep(seconds)
+        return await one.ask(question)
+
+    async def scenario(one: Batcher[int, int]) -> None:
+        assert list(await asyncio.gather(after(one, 0.0, 1), after(one, 0.02, 2))) == [2, 4]
+        assert list(await asyncio.gather(after(one, 0.0, 3), after(one, 1.0, 4), one.ask(5))) == [6, 8, 10]
+
+    run(scenario, answers, wait_s=0.0)
+    assert [sorted(batch) for batch in answers.batches] == [[1, 2], [3, 5], [4]]
+
+
+def test_a_full_batch_leaves_whoever_is_about_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher, "MOMENT_S", 5.0)
+    answers = Answers()
+
+    async def scenario(one: Batcher[int, int]) -> float:
+        with one.expected():
+            started = time.perf_counter()
+            await asyncio.gather(*map(one.ask, range(4)))
+            return time.perf_counter() - started
+
+    assert run(scenario, answers, wait_s=0.0) < 2
+    assert answers.batches == [[0, 1, 2, 3]]
