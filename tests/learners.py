@@ -95,7 +95,7 @@ def slates(count: int = 40, seed: int = 0) -> Slates:
         rng.normal(size=(count, len(net().ranker.user_norm.mean))).astype(np.float32),
         rng.normal(size=(count, 8)).astype(np.float32), np.zeros((count, 1), np.int32), np.zeros((count, 1), np.int64),
         rng.integers(0, ITEMS, (count, 4)), np.ones((count, 4), np.int64), np.full((count, 4), 0.5, np.float32),
-        np.zeros((count, 4), np.int64), np.ones(count, bool), np.ones(count, bool),
+        np.zeros((count, 4), np.int64), np.ones(count, bool), np.ones(count, bool), np.zeros((count, 5), np.float32),
     )  # fmt: skip
 
 

@@ -182,11 +182,16 @@ def slate_losses(
 def raw_losses(
     objective: Objective, values: TaskValues, slates: Slates, labels: NDArray[np.float32], raw: Tensor
 ) -> Tensor:
-    """Loss of each task [T], of raw readings [S, C, T]: of its labels and, where it orders lists, of the lists."""
+    """Loss of each task [T], of raw readings [S, C, T]: of its labels and, where it orders lists, of the lists.
+
+    A list is a sample of the catalogue that holds what channels offer a hundred times as often as anything else, so each
+    candidate's logit is taken less the log of how often it is drawn (as in sampled softmax): else a ranker learns that
+    silence in all channels speaks for an item, against what its labels say of items drawn at random.
+    """
     by_task, _ = losses.task_losses(objective.spec.tasks, values, raw, torch.from_numpy(labels))
-    of_lists = [torch.zeros(())] * len(objective.tasks)
+    of_lists, drawn = [torch.zeros(())] * len(objective.tasks), torch.from_numpy(slates.log_chance)
     for place in objective.lists:
-        of_lists[place] = losses.listwise(raw[..., place], torch.from_numpy(list_relevance(slates, place)))
+        of_lists[place] = losses.listwise(raw[..., place] - drawn, torch.from_numpy(list_relevance(slates, place)))
     return by_task + torch.stack(of_lists)
 
 

@@ -38,7 +38,8 @@ class Slates:
     row int64 [S] (row of the log) · user int64 [S] · candidates int64 [S, C] · role int8 [S, C] · labels float32
     [S, C, T] (NaN: unlabelled) · features float32 [S, C, F] · user_features float32 [S, Fu] · user_vector float32
     [S, D] · profile int32 [S, P] · context int64 [S, X] · history: windows of rank_history events · fresh bool [S]
-    (the positive was not in the history, so that a list could have held it) · offered bool [S] (a channel offered it).
+    (the positive was not in the history, so that a list could have held it) · offered bool [S] (a channel offered it) ·
+    log_chance float32 [S, C] (log of how often the candidate is drawn into such a slate, 0 where nothing is drawn).
     """
 
     row: NDArray[np.int64]
@@ -57,6 +58,7 @@ class Slates:
     gaps: NDArray[np.int64]
     fresh: NDArray[np.bool_]
     offered: NDArray[np.bool_]
+    log_chance: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.row)
@@ -86,6 +88,7 @@ class _Made(NamedTuple):
     user_features: NDArray[np.float32]  # [Fu]
     fresh: bool
     offered: bool
+    log_chance: NDArray[np.float32] | float = 0.0  # [c]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +200,14 @@ class SlateBuilder:
         evidence = self.evidence(history, vector, known, allowed)
         more = beside.offers(counters, vector, known.items, allowed) if cold is None else {}
         fresh, offers = positive not in had, merged({**evidence, **more})
-        candidates, roles = self._candidates(events, ahead, offers, allowed, generator)
+        candidates, roles, chances = self._candidates(events, ahead, offers, allowed, generator)
         if self.draw.newcomers or self.draw.nameless:
             candidates = self._guised(candidates, len(allowed), generator)
             evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known)
         moment = self.moment(row, history)
         made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters)
         features, of_user = made["candidate_features"][0], made["user_features"][0]
-        return _Made(events, candidates, roles, features, of_user, fresh, positive in offers)
+        return _Made(events, candidates, roles, features, of_user, fresh, positive in offers, chances)
 
     def evidence(
         self, history: History, vector: NDArray[np.float32], known: Knowledge, allowed: NDArray[np.bool_]
@@ -257,19 +260,22 @@ class SlateBuilder:
         offered: NDArray[np.int64],
         allowed: NDArray[np.bool_],
         generator: np.random.Generator,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-        """The items of `events`, some of what is offered, some of the rest; none that is wanted all the same."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.float32]]:
+        """The items of `events`, some of what is offered, some of the rest; none that is wanted all the same.
+
+        With them their roles, and the log of how often each is drawn (the positives: if nobody wanted them).
+        """
         positives, rest = self.moments.log.item[events], allowed.copy()
         rest[self.moments.log.item[ahead]] = False
-        offered = offered[rest[offered]]
-        room = max(self.draw.offered + 1 - len(events), 0)
-        if not self.draw.whole and len(offered) > room:
-            offered = generator.choice(offered, room, replace=False)
-        offered = offered[:room]
+        pool, room = offered[rest[offered]], max(self.draw.offered + 1 - len(events), 0)
+        some = generator.choice(pool, room, replace=False) if not self.draw.whole and len(pool) > room else pool[:room]
         drawn = generator.integers(0, len(rest), 2 * self.draw.random)
         drawn = drawn[rest[drawn]][: self.draw.random]
-        roles = np.repeat([POSITIVE, OFFERED, RANDOM], [len(events), len(offered), len(drawn)])
-        return np.concatenate([positives, offered, drawn]), roles.astype(np.int8)
+        roles = np.repeat([POSITIVE, OFFERED, RANDOM], [len(events), len(some), len(drawn)])
+        candidates = np.concatenate([positives, some, drawn])
+        at_random = max(self.draw.random, 1) * min(2 / len(rest), 1 / max(int(rest.sum()), 1))
+        chances = at_random + np.isin(candidates, offered) * (len(some) / max(len(pool), 1))
+        return candidates, roles.astype(np.int8), np.log(np.minimum(chances, 1.0)).astype(np.float32)
 
     def _packed(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], made: list[_Made], width: int) -> Slates:
         """Everything as padded arrays, with the labels of the rows."""
@@ -279,10 +285,11 @@ class SlateBuilder:
         role = np.zeros((count, width), np.int8)
         features = np.zeros((count, width, len(candidate_feature_names(self.spec))), np.float32)
         labels = np.full((count, width, log.labels.shape[1]), np.nan, np.float32)
+        chances = np.zeros((count, width), np.float32)
         for place, one in enumerate(made):
             size = len(one.candidates)
             candidates[place, :size], role[place, :size] = one.candidates, one.role
-            features[place, :size] = one.features
+            features[place, :size], chances[place, :size] = one.features, one.log_chance
             labels[place, : len(one.labelled)] = log.labels[one.labelled]
         of_user = np.zeros((count, len(user_feature_names(self.spec))), np.float32)
         of_user[:] = [one.user_features for one in made] if made else of_user
@@ -290,7 +297,7 @@ class SlateBuilder:
         return Slates(
             rows, log.user[rows], candidates, role, labels, features, of_user, vectors,
             self.profile[log.user[rows]], self.context[rows],
-            windows.rows, windows.types, windows.values, windows.gaps, fresh, offered,
+            windows.rows, windows.types, windows.values, windows.gaps, fresh, offered, chances,
         )  # fmt: skip
 
 

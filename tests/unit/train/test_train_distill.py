@@ -66,7 +66,7 @@ def world(users: int, seed: int = 0) -> Slates:
         np.zeros((users, len(user_feature_names(SPEC))), np.float32), np.zeros((users, SPEC.dim), np.float32),
         np.zeros((users, SPEC.max_profile), np.int32), np.zeros((users, 2), np.int64), rows,
         np.ones((users, width), np.int64), np.ones((users, width), np.float32), np.ones((users, width), np.int64),
-        np.ones(users, bool), np.ones(users, bool),
+        np.ones(users, bool), np.ones(users, bool), np.zeros((users, CANDIDATES), np.float32),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from model.train.adversarial import moved
 from model.train.batches import item_vectors, ranker_batch, user_vectors
 from model.train.rank import Objective, fit_ranker, list_relevance, over_chains, readings, slate_losses, validate
 from model.train.side import SideLosses, attribute_loss, link_loss
+from model.train.slates import OFFERED
 from model.train.tower import Step, fit_towers, tower_loss, windows_of
 from model.train.twins import one_task
 from model.train.weighting import STRATEGIES, make_weighting
@@ -197,6 +198,18 @@ def test_fixed_weights_descend_the_weighted_sum_of_label_and_list_losses() -> No
         assert (mine.grad is None) == (theirs.grad is None)
         if mine.grad is not None and theirs.grad is not None:
             torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+def test_a_list_is_read_as_a_sample_in_which_what_is_offered_stands_more_often() -> None:
+    """Where offered items are drawn a hundred times as often, a list no longer teaches that silence speaks for an item."""
+    objective, some = Objective(SPEC, TASKS), slates(8)
+    model, table = net().eval(), torch.from_numpy(VECTORS)
+    unlabelled = np.full_like(some.labels, np.nan)
+    drawn = np.where(some.role == OFFERED, np.float32(np.log(0.1)), np.float32(np.log(0.001)))
+    found = slate_losses(model, objective, some.replaced(log_chance=drawn), unlabelled, table)[0]
+    raw = model.rank_raw(ranker_batch(some, table))[..., 0] - torch.from_numpy(drawn)
+    torch.testing.assert_close(found, (raw.logsumexp(1) - raw[:, 0]).mean())
+    assert float(found.detach()) < float(slate_losses(model, objective, some, unlabelled, table)[0].detach())
 
 
 @pytest.mark.parametrize("kind", ["shared_bottom", "mmoe", "ple"])

@@ -62,7 +62,7 @@ def slates(seed: int = 0) -> Slates:
         rng.normal(size=(COUNT, len(some.user_norm.mean))).astype(np.float32),
         rng.normal(size=(COUNT, 8)).astype(np.float32), np.zeros((COUNT, 1), np.int32), np.zeros((COUNT, 1), np.int64),
         rng.integers(0, ITEMS, (COUNT, 4)), np.ones((COUNT, 4), np.int64), np.full((COUNT, 4), 0.5, np.float32),
-        np.zeros((COUNT, 4), np.int64), np.ones(COUNT, bool), np.ones(COUNT, bool),
+        np.zeros((COUNT, 4), np.int64), np.ones(COUNT, bool), np.ones(COUNT, bool), np.zeros((COUNT, 3), np.float32),
     )  # fmt: skip
 
 

@@ -97,6 +97,19 @@ def test_the_positive_comes_first_then_what_is_offered_then_the_rest() -> None:
     assert ((slates.candidates == PAD) == (slates.role == EMPTY)).all()
 
 
+def test_the_chance_of_a_candidate_is_how_often_it_is_drawn() -> None:
+    slates = build([26] * 1500, draw=Draw(2, 1))
+    others, chances = slates.candidates[:, 1:], np.exp(slates.log_chance)
+    drawn = {row: float((others == row).sum()) / len(slates) for row in range(ITEMS)}
+    told = {row: float(chances[:, 1:][others == row].mean()) for row in range(ITEMS) if drawn[row]}
+    assert len(told) == ITEMS - 3  # two were had, one is what happened
+    assert all(told[row] == pytest.approx(drawn[row], abs=0.04) for row in told)
+    offered = build([26], draw=Draw(50, 1)).candidates[0][build([26], draw=Draw(50, 1)).role[0] == OFFERED]
+    assert {row for row, chance in told.items() if chance > 0.2} == set(offered.tolist())
+    positives = build(list(range(24, 30)), draw=Draw(2, 1))
+    np.testing.assert_array_equal(np.exp(positives.log_chance[:, 0]) > 0.2, positives.offered)
+
+
 def test_nothing_seen_is_offered_or_drawn() -> None:
     slates = build(list(range(len(LOG))))
     moments = Moments(SPEC, LOG, USERS)
