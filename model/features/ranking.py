@@ -22,8 +22,10 @@ from model.features.spec import ChannelSpec, FeatureSpec
 Inputs: TypeAlias = dict[str, NDArray[np.float32] | NDArray[np.int64]]
 RECENT = 0.9  # weight of an event, relative to the next newer one, in what a user did recently
 TASTE_EVENTS = 200  # newest events whose vectors make a taste: it lasts longer than what the user tower reads
+PRIOR_OWN = np.float32(2.0)  # pseudo-events of one who values items as others do, in how far a user lies above them
 NEVER = 2.0  # how a gap reads that has no beginning: longer than any
 NOTHING = Evidence.empty()
+NEUTRAL = np.float32(0.5)  # where the kernel's scale of values says nothing for or against
 RANK_OFFSET = 10.0  # a rank r reads as RANK_OFFSET / (RANK_OFFSET + r), 0 when the channel does not offer the item
 
 
@@ -81,6 +83,37 @@ class Judged(NamedTuple):
     evidence: Mapping[str, Evidence]
 
 
+@dataclass(frozen=True, slots=True)
+class Leanings:
+    """How a user values items beside what others do.
+
+    above, recently: how far the user's values lie above their items' means, all and the newest · own float32 [L]: what
+    is left of each of the newest events' values then (0 where it has none): that this item was liked more than the user
+    likes others, and more than others like it.
+    """
+
+    above: float
+    recently: float
+    own: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, spec: FeatureSpec, history: History, counters: ItemCounters) -> "Leanings":
+        """Those of a history; what items are worth is what counters say now."""
+        newest = history.last(max(TASTE_EVENTS, spec.history_length))
+        size, told = len(newest), newest.values == newest.values  # NaN is not
+        if not told.any():
+            return cls(0.0, 0.0, np.zeros(size, np.float32))
+        values, weights = np.empty((2, size, 1), np.float32), _alike_and_newest(size)
+        kernels.scaled(newest.values, spec.value_low, spec.value_high, values[0, :, 0])
+        counters.fill_values(newest.rows, spec.value_low, spec.value_high, values[1])
+        if not told.all():
+            weights = weights * told
+        above = values[0, :, 0] - values[1, :, 0]
+        usual, recently = ((weights @ above) / (weights.sum(1) + PRIOR_OWN)).tolist()
+        above -= usual
+        return cls(usual, recently, above * weights[0])
+
+
 def user_tower_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable) -> Inputs:
     """Inputs of user_tower.onnx with B = 1 and L = min(history, spec.history_length); L is at least 1 (padding)."""
     return _history_inputs(spec, [moment], items, spec.history_length) | _user_ids([moment])
@@ -118,15 +151,17 @@ def ranker_batch(spec: FeatureSpec, judged: Sequence[Judged], items: ItemTable, 
     moments, size = [one.moment for one in judged], max(len(one.candidates) for one in judged)
     rows = np.zeros((len(judged), size), np.int64)
     told = np.empty((len(judged), len(user_feature_names(spec))), np.float32)
-    for one, row, mine in zip(judged, rows, told, strict=True):
+    leanings = [Leanings.of(spec, one.history, counters) for one in moments]
+    for one, row, mine, leaning in zip(judged, rows, told, leanings, strict=True):
         row[: len(one.candidates)] = one.candidates
-        user_features(spec, one.moment, mine)
+        user_features(spec, one.moment, leaning, mine)
     vectors = items.vectors(rows.reshape(-1)).reshape(len(judged), size, spec.dim)
     made: Inputs = _history_inputs(spec, moments, items, spec.rank_history) | _user_ids(moments)
     made["user_vector"] = np.stack([one.vector for one in judged]).astype(np.float32, copy=False)
     made["user_features"] = told
     made["candidate_vectors"] = vectors
-    made["candidate_features"] = _candidate_features(spec, judged, rows, vectors, items, counters)
+    own = [one.own for one in leanings]
+    made["candidate_features"] = _candidate_features(spec, judged, rows, vectors, items, counters, own)
     return made
 
 
@@ -144,18 +179,20 @@ def candidate_feature_names(spec: FeatureSpec) -> list[str]:
 def user_feature_names(spec: FeatureSpec) -> list[str]:
     """Names of the columns of user_features, in order (Fu)."""
     whole = ["history:log_length", "history:value", "history:recent_value", "history:log_gap"]
-    return [*whole, *(f"{what}:{one}" for what in ("habit", "recent", "log_gap") for one in spec.event_types)]
+    of_types = [f"{what}:{one}" for what in ("habit", "recent", "log_gap") for one in spec.event_types]
+    return [*whole, *of_types, "history:above", "history:recently_above"]
 
 
-def user_features(spec: FeatureSpec, moment: Moment, out: NDArray[np.float32]) -> None:
+def user_features(spec: FeatureSpec, moment: Moment, leanings: Leanings, out: NDArray[np.float32]) -> None:
     """What a history says of its user beyond its items, into `out` float32 [Fu].
 
     Of each event type: how often the user does it (log of the smoothed share among all events), the same of the newest
-    events alone, and how long ago the last one was.
+    events alone, and how long ago the last one was. And how far the user's values lie above what others think.
     """
     history = moment.history
     values = scaled_values(spec, history.values)
-    kernels.habits(history.types, values, history.times, moment.now, RECENT, NEVER, len(spec.event_types), out)
+    kernels.habits(history.types, values, history.times, moment.now, RECENT, NEVER, len(spec.event_types), out[:-2])
+    out[-2], out[-1] = leanings.above, leanings.recently
 
 
 @lru_cache(maxsize=64)
@@ -168,6 +205,14 @@ def _edges(edges: tuple[float, ...]) -> NDArray[np.float64]:
 def powers(base: float, count: int) -> NDArray[np.float64]:
     """base to the powers count - 1, …, 1, 0: weights of events, oldest first; read-only."""
     made: NDArray[np.float64] = base ** np.arange(count, dtype=np.float64)[::-1]
+    made.flags.writeable = False
+    return made
+
+
+@lru_cache(maxsize=1024)
+def _alike_and_newest(count: int) -> NDArray[np.float32]:
+    """Weights of events that all count alike, and of those that count by how new they are, float32 [2, count]."""
+    made = np.stack([np.ones(count), powers(RECENT, count)]).astype(np.float32)
     made.flags.writeable = False
     return made
 
@@ -187,10 +232,12 @@ def _candidate_features(
     vectors: NDArray[np.float32],
     items: ItemTable,
     counters: ItemCounters,
+    own: Sequence[NDArray[np.float32]],
 ) -> NDArray[np.float32]:
     """The columns of `candidate_feature_names` of rows [B, C] with vectors [B, C, D], float32 [B, C, F].
 
-    Each group is written where it belongs; of padding, what depends on the user reads as 0.
+    `own` are each user's `Leanings.own`. Each group is written where it belongs; of padding, what depends on the user
+    reads as 0.
     """
     of_channels, of_items = 2 * len(spec.channels), counters.width - (len(spec.event_types) == 1)
     flat, width = rows.reshape(-1), of_channels + of_items + 7
@@ -199,15 +246,15 @@ def _candidate_features(
     attributes = items.attributes(flat)
     attributes = attributes.reshape(*rows.shape, attributes.shape[1])
     directions = np.empty((len(judged), 3, spec.dim), np.float32)
-    for one, direction in zip(judged, directions, strict=True):
+    for one, direction, mine in zip(judged, directions, own, strict=True):
         direction[0] = one.vector
-        _tastes(spec, one.moment.history, items, direction[1:])
+        _tastes(one.moment.history, items, mine, direction[1:])
     dots = directions @ vectors.transpose(0, 2, 1)
     for place, one in enumerate(judged):
         size = len(one.candidates)
         out = made[place, :size]
         channel_columns(spec.channels, one.candidates, one.evidence, dots[place, 0, :size], out[:, :of_channels])
-        _crosses(spec, one.moment.history, one.candidates, attributes[place, :size], items, out[:, -6:-2])
+        _crosses(spec, one.moment.history, one.candidates, attributes[place, :size], items, own[place], out[:, -6:-2])
     made[..., -2], made[..., -1] = dots[:, 1], dots[:, 2]
     return made
 
@@ -278,19 +325,23 @@ def _crosses(
     candidates: NDArray[np.int64],
     attributes: NDArray[np.int32],
     items: ItemTable,
+    own: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """How the candidates' attributes [C, A] and ids meet the history, into four columns [C, 4]."""
+    """How the candidates' attributes [C, A] and ids meet the history, whose newest values are `own`, into [C, 4]."""
     recent = history.last(spec.history_length)
-    values = scaled_values(spec, recent.values)
-    kernels.crosses(recent.rows, items.attributes(recent.rows), values, candidates, attributes, out)
+    liked = own[len(own) - len(recent) :] + NEUTRAL
+    kernels.crosses(recent.rows, items.attributes(recent.rows), liked, candidates, attributes, out)
 
 
-def _tastes(spec: FeatureSpec, history: History, items: ItemTable, out: NDArray[np.float32]) -> None:
-    """Mean vector of what the history holds, and of it weighed by how it was valued, into `out` float32 [2, D]."""
+def _tastes(history: History, items: ItemTable, own: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Mean vector of what the history holds, and what it was to the user beside others, into `out` float32 [2, D].
+
+    The second grows with the root of the number of events: many that point one way say more than one.
+    """
     recent = history.last(TASTE_EVENTS)
-    weights = np.ones((2, len(recent)), np.float32)
-    kernels.scaled(recent.values, spec.value_low, spec.value_high, weights[1])
-    weights[1] -= np.float32(0.5)
+    weights, size = np.ones((2, len(recent)), np.float32), max(len(recent), 1)
+    weights[1] = own[len(own) - len(recent) :]
     np.matmul(weights, items.vectors(recent.rows), out=out)
-    out /= max(len(recent), 1)
+    out[0] /= size
+    out[1] /= size**0.5

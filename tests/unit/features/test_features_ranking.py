@@ -9,6 +9,7 @@ from model.features.neighbours import Evidence
 from model.features.ranking import (
     ArrayItems,
     Judged,
+    Leanings,
     Moment,
     candidate_feature_names,
     ranker_batch,
@@ -74,6 +75,32 @@ def test_crosses_meet_attributes_and_ids() -> None:
     np.testing.assert_allclose(found["cross:liking"], [0.5 / 3, -0.5 / 2, 0, -0.5 / 2], rtol=1e-6)
     assert found["cross:seen"] == [0, 0, 0, 1]
     assert found["cross:seen_last"] == [0, 0, 0, 1]
+
+
+def test_leanings_are_what_a_user_thinks_of_items_beside_what_others_do() -> None:
+    counters = ItemCounters.empty(6, 2, SPEC.half_lives)
+    for value, row in [(5.0, 0), (5.0, 0), (2.0, 1), (2.0, 1), (4.0, 2)]:
+        counters.add(row, 2, 1.0, value)
+    others = np.empty((3, 1), np.float32)
+    counters.fill_values(np.arange(3), 1.0, 5.0, others)
+    history = History.of([0, 1, 2], [2, 2, 1], [5.0, 5.0, np.nan], [10.0, 20.0, 90.0])
+    found = Leanings.of(SPEC, history, counters)
+    above = 1.0 - others[:2, 0]
+    assert found.above == pytest.approx(above.sum() / 4)
+    assert found.recently == pytest.approx((0.81 * above[0] + 0.9 * above[1]) / (0.81 + 0.9 + 2))
+    np.testing.assert_allclose(found.own, [*(above - found.above), 0.0], rtol=1e-5)
+    made = ranker_inputs(SPEC, moment(history), USER, np.arange(6), {}, ITEMS, counters)
+    named = dict(zip(user_feature_names(SPEC), made["user_features"][0].tolist(), strict=True))
+    assert (named["history:above"], named["history:recently_above"]) == pytest.approx((found.above, found.recently))
+    cross = dict(zip(candidate_feature_names(SPEC), made["candidate_features"][0].T, strict=True))
+    liked = found.own @ ITEMS.vector[:3] / 3**0.5
+    np.testing.assert_allclose(cross["cross:taste_liking"], ITEMS.vector @ liked, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(cross["cross:liking"][:2], found.own[:2].sum() / 3, rtol=1e-4)  # of genre a, by one more
+
+
+def test_who_values_nothing_leans_nowhere() -> None:
+    found = Leanings.of(SPEC, History.of([0, 1], [1, 1], [np.nan, np.nan], [1.0, 2.0]), COUNTERS)
+    assert (found.above, found.recently, found.own.tolist()) == (0.0, 0.0, [0.0, 0.0])
 
 
 def test_gaps_run_to_the_next_event_and_to_now() -> None:
