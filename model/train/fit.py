@@ -1,5 +1,6 @@
 """The whole of learning, readable top to bottom: channels, towers, ranker, calibration, then again on everything."""
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -93,6 +94,17 @@ class Towers:
         """A copy of them as they are now, without the ranker."""
         state = {name: one.clone() for name, one in model.state_dict().items() if not name.startswith("ranker.")}
         return cls(state, features)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a ranker was taught: the state it began with, its lessons with the vectors that they name, and how long."""
+
+    begin: Mapping[str, torch.Tensor]
+    parts: Sequence[Slates]
+    vectors: NDArray[np.float32]
+    taught: Taught | None
+    epochs: int
 
 
 class Learner:
@@ -194,8 +206,10 @@ class Learner:
         self.record.stage("slates")
         if self.settings.weighting == "search":
             self.search(parts, vectors)
-        args = (self.objective, parts, self.validating, vectors, self.settings)
-        fit_ranker(self.model, *args, self.generator, self.record.epoch, self.taught(parts))
+        args, taught = (self.objective, parts, self.validating, vectors, self.settings), self.taught(parts)
+        begin = copy.deepcopy(self.model.ranker.state_dict())
+        best = fit_ranker(self.model, *args, self.generator, self.record.epoch, taught)
+        self.course = Course(begin, parts, vectors, taught, best)
         given = [readings(self.model, part, vectors) for part in self.validating]
         self.judgements = flattened(self.objective, self.validating, given)
         self.record.stage("ranker")
@@ -271,11 +285,27 @@ class Learner:
         return found
 
     def refit(self) -> None:
-        """Let the towers go on with everything."""
+        """Teach the ranker again with the rows that validated, and let the towers go on with everything.
+
+        The first only where the log is split by time: where it is split by user, towers and tables that made a list of
+        the newest events would have seen what it asks for.
+        """
+        self.teach_again()
         everything = np.ones(len(self.plan.log), bool)
         self.go_on(everything, self.record.refit_epoch)
         self.maker.renew(self.features)
         self.record.stage("refit")
+
+    def teach_again(self) -> None:
+        """The ranker once more from its start, with the rows that validated, for as many epochs as were best."""
+        course, more = self.course, [part for part in self.lessons().newest() if len(part)]
+        if not more:
+            return
+        self.model.ranker.load_state_dict(course.begin)
+        fit_ranker(
+            self.model, self.objective, [*course.parts, *more], [], course.vectors, self.settings, self.generator,
+            self.record.refit_epoch, course.taught, course.epochs,
+        )  # fmt: skip
 
     def fitted(self, calibration: Mapping[str, Calibration]) -> Fitted:
         """Everything as the bundle will hold it."""

@@ -151,9 +151,9 @@ class Lessons:
         """Lists around those of the rows that lie in a fold, whose tables have not seen them."""
         if not self.objective.lists:
             return []
-        draw = Draw(self.settings.slate, self._random, newcomers=self.settings.item_dropout / 2)
         known = self.knowledge(self.tables(self.plan.known(fold), costly), self.plan.base)
-        return [self.around(self.events, rows[self.plan.fold[rows] == fold], draw, known, f"slates {fold + 1}")]
+        mine = rows[self.plan.fold[rows] == fold]
+        return [self.around(self.events, mine, self._draw(), known, f"slates {fold + 1}")]
 
     def cold(self, lists: int) -> list[Slates]:
         """About so many lists of items of which nothing has happened, out of games that are played so.
@@ -214,6 +214,18 @@ class Lessons:
             found += [silenced(part, lists) for part in early]
         return found
 
+    def newest(self) -> list[Slates]:
+        """Where the log is split by time and lists are learned, the rows that validate as lessons; else nothing.
+
+        They are the newest of all that is known, and likest to what will be asked. Their tables do not know them. What
+        users think of what they met does not drift so: without lists nothing was gained (docs/quality.md, P2).
+        """
+        if not (self.plan.temporal and self.objective.lists):
+            return []
+        known, rows = self.knowledge(self.tables(self.plan.train), self.plan.train), self.sample(self.plan.valid)
+        judged = self.judged(self.asked, self.asked.valid, range(len(self.objective.tasks)), self.plan.train)
+        return [self.around(self.events, rows, self._draw(), known, "newest"), judged]
+
     def judged(
         self,
         asked: Asked,
@@ -263,6 +275,10 @@ class Lessons:
         log, size = self.plan.log, len(self.features)
         fixed = None if self.plan.temporal else count(self.spec, size, log.take(counted))
         return Knowledge(tables, fixed, log, self.items, self.features.known)
+
+    def _draw(self) -> Draw:
+        """Candidates of a list around a known item."""
+        return Draw(self.settings.slate, self._random, newcomers=self.settings.item_dropout / 2)
 
     @property
     def _users(self) -> int:

@@ -71,10 +71,12 @@ def fit_ranker(
     generator: np.random.Generator,
     record: Callable[[int, dict[str, float]], None],
     taught: Taught | None = None,
-) -> Weighting:
-    """Train the ranker on slates, keep the epoch that is best on `valid`; raises TrainingError on a degenerate loss.
+    epochs: int | None = None,
+) -> int:
+    """Train the ranker on slates, keep the epoch that is best on `valid`, and say which; TrainingError on a bad loss.
 
     Both come in parts whose slates are equally wide; a batch is of one part. `taught` is what a teacher says of them.
+    With `epochs` it stops after so many on the same course, and nothing validates.
     """
     normalise(model, parts)
     table = torch.from_numpy(vectors)
@@ -88,12 +90,12 @@ def fit_ranker(
     steps = sum(-(-len(part) // batch) for part in parts) * settings.ranker_epochs
     schedule, stopper = Schedule(optimiser, steps, settings.warmup), Stopper(model, settings.patience)
     labels = [objective.labels(part) for part in parts]
-    for epoch in tqdm(range(1, settings.ranker_epochs + 1), desc="ranker", mininterval=2):
+    for epoch in tqdm(range(1, (epochs or settings.ranker_epochs) + 1), desc="ranker", mininterval=2):
         means = _epoch(
             model, objective, parts, labels, table, weighting, schedule, batch, settings.adversarial, generator, taught
         )
         weighting.epoch_ends(means)
-        figure, figures = validate(model, objective, valid, vectors)
+        figure, figures = (float(epoch), {}) if epochs else validate(model, objective, valid, vectors)
         named = {f"ranker/loss/{task.name}": loss for task, loss in zip(objective.tasks, means, strict=True)}
         weights = dict(
             zip((f"ranker/weight/{task.name}" for task in objective.tasks), weighting.weights(), strict=True)
@@ -101,8 +103,7 @@ def fit_ranker(
         record(epoch, named | weights | figures)
         if stopper.worse(figure, epoch):
             break
-    stopper.restore(settings.ranker_epochs)
-    return weighting
+    return stopper.restore(settings.ranker_epochs)
 
 
 def normalise(model: MultiTaskModel, parts: Sequence[Slates]) -> None:
@@ -184,9 +185,9 @@ def raw_losses(
 ) -> Tensor:
     """Loss of each task [T], of raw readings [S, C, T]: of its labels and, where it orders lists, of the lists.
 
-    A list is a sample of the catalogue that holds what channels offer a hundred times as often as anything else, so each
-    candidate's logit is taken less the log of how often it is drawn (as in sampled softmax): else a ranker learns that
-    silence in all channels speaks for an item, against what its labels say of items drawn at random.
+    A list is a sample of the catalogue that holds what channels offer a hundred times as often as anything else, so
+    each candidate's logit is taken less the log of how often it is drawn (as in sampled softmax): else a ranker learns
+    that silence in all channels speaks for an item, against what its labels say of items drawn at random.
     """
     by_task, _ = losses.task_losses(objective.spec.tasks, values, raw, torch.from_numpy(labels))
     of_lists, drawn = [torch.zeros(())] * len(objective.tasks), torch.from_numpy(slates.log_chance)

@@ -1,5 +1,6 @@
 """The two stages as steps: losses fall, hidden parts stay hidden, unlabelled tasks get no gradient."""
 
+import copy
 from dataclasses import replace
 from itertools import pairwise
 
@@ -169,6 +170,26 @@ def test_the_ranker_learns_lists_and_labels_under_every_weighting(weighting: str
     assert all(second["epoch"] == first["epoch"] + 1 for first, second in pairwise(kept))
 
 
+def test_a_ranker_is_taught_again_for_as_many_epochs_as_were_best() -> None:
+    settings = SETTINGS.model_copy(update={"ranker_epochs": 6, "ranker_learning_rate": 0.03})
+    objective, first = Objective(SPEC, TASKS), net()
+
+    def taught(model: MultiTaskModel, epochs: int | None) -> tuple[int, list[dict[str, float]]]:
+        kept, record = recorder()
+        torch.manual_seed(0)
+        valid, generator = [] if epochs else [slates(seed=1)], np.random.default_rng(0)
+        given = (objective, [slates(80)], valid, VECTORS, settings, generator, record)
+        return fit_ranker(model, *given, epochs=epochs), kept
+
+    start = copy.deepcopy(first)
+    best, kept = taught(first, None)
+    assert 1 <= best <= len(kept)
+    same, again = taught(start, best)
+    assert (same, len(again)) == (best, best)
+    for mine, theirs in zip(first.ranker.parameters(), start.ranker.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
 def test_an_unlabelled_task_has_no_gradient() -> None:
     model, some = net(), slates(8)
     objective = Objective(SPEC, TASKS)
@@ -201,7 +222,7 @@ def test_fixed_weights_descend_the_weighted_sum_of_label_and_list_losses() -> No
 
 
 def test_a_list_is_read_as_a_sample_in_which_what_is_offered_stands_more_often() -> None:
-    """Where offered items are drawn a hundred times as often, a list no longer teaches that silence speaks for an item."""
+    """Where offered items are drawn a hundred times as often, no list teaches that silence speaks for an item."""
     objective, some = Objective(SPEC, TASKS), slates(8)
     model, table = net().eval(), torch.from_numpy(VECTORS)
     unlabelled = np.full_like(some.labels, np.nan)
