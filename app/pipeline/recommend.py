@@ -66,19 +66,30 @@ class Recommender:
 
     async def recommend(self, request: RecommendRequest) -> Answer:
         """Answer one request; raises RequestError for what does not exist or lies outside its range, nothing else."""
-        started = perf_counter()
-        deadline = self._deadline(request)
-        with self._batches.expected():
-            user = await self._user(request, deadline)
-        self._observe("state", perf_counter() - started)
-        ranked = await self._ranked(user, request, deadline)
-        degraded = user.away or ranked.vector is None
+        started, deadline = perf_counter(), self._deadline(request)
+        unread = user = UserInput(request.user_id, away=request.user_key is not None)
+        ranked: Ranked | None = None
+        try:
+            async with asyncio.timeout_at(deadline):
+                with self._batches.expected():
+                    user = await self._user(request)
+                self._observe("state", perf_counter() - started)
+                ranked = await self._batches.ask(Waiting(user, request, deadline))
+        except PolyrankError:
+            raise
+        except TimeoutError:  # what runs goes on to its end; what still waits in line was taken out of it
+            if user is unread:
+                logger.warning("state of a user not read: timeout")
+        except Exception:
+            logger.exception("the engine failed; answering popular items")
+        if ranked is None:
+            ranked = await asyncio.get_running_loop().run_in_executor(self._spare, self.engine.popular, request)
         answer = Answer(
             recommendation_id=next(self._ids),
             bundle=self.engine.bundle.version,
             items=answered_items(ranked, self.engine.task_names),
             fallback=ranked.fallback,
-            degraded=degraded,
+            degraded=user.away or ranked.vector is None,
             took_ms=round((perf_counter() - started) * 1000, 3),
         )
         self._leave(request, user, ranked, answer)
@@ -112,31 +123,16 @@ class Recommender:
         given = request.timeout_ms or self.engine.settings.timeout_ms
         return None if given is None else asyncio.get_running_loop().time() + given / 1000
 
-    async def _user(self, request: RecommendRequest, deadline: float | None) -> UserInput:
-        """What the state holds of the user, in one round trip; `away` when it cannot be read in time."""
+    async def _user(self, request: RecommendRequest) -> UserInput:
+        """What the state holds of the user, in one round trip; `away` when it cannot be read."""
         key = request.user_key
         if key is None:
             return UserInput()
         try:
-            async with asyncio.timeout_at(deadline):
-                return UserInput(request.user_id, await self._store.read_user(key))
-        except (StateError, TimeoutError) as error:
-            logger.warning("state of a user not read: %s", error or "timeout")
+            return UserInput(request.user_id, await self._store.read_user(key))
+        except StateError as error:
+            logger.warning("state of a user not read: %s", error)
             return UserInput(request.user_id, away=True)
-
-    async def _ranked(self, user: UserInput, request: RecommendRequest, deadline: float | None) -> Ranked:
-        """The engine's list, or the cheap one when it fails or is late."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._batches.ask(Waiting(user, request, deadline))
-        except PolyrankError:
-            raise
-        except TimeoutError:
-            pass  # what runs goes on to its end; what still waits in line was taken out of it
-        except Exception:
-            logger.exception("the engine failed; answering popular items")
-        return await loop.run_in_executor(self._spare, self.engine.popular, request)
 
     def _most(self) -> int:
         """The longest batch now: what the event loop can be kept for, if it is to run there."""

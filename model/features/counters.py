@@ -124,6 +124,21 @@ class ItemCounters:
         prior = total / count if count else np.nan
         kernels.valued(rows, self.value_sum, self.value_count, prior, PRIOR_EVENTS, low, high, out)
 
+    def leanings(
+        self,
+        rows: NDArray[np.int64],
+        values: NDArray[np.float32],
+        scale: tuple[float, float],
+        recent: float,
+        pseudo: float,
+        own: NDArray[np.float32],
+    ) -> tuple[float, float]:
+        """How far a user's values of items lie above what others think (kernels.leanings); `scale`: low, high."""
+        total, count = self._all_values()
+        prior = total / count if count else np.nan
+        known = (self.value_sum, self.value_count, prior, PRIOR_EVENTS)
+        return kernels.leanings(values, rows, *known, *scale, recent, pseudo, own)
+
     def _all_values(self) -> tuple[float, float]:
         """Sum and number of all event values: added up once: the catalogue is too long for every request."""
         if self._values is None:

@@ -22,7 +22,7 @@ from model.features.spec import ChannelSpec, FeatureSpec
 Inputs: TypeAlias = dict[str, NDArray[np.float32] | NDArray[np.int64]]
 RECENT = 0.9  # weight of an event, relative to the next newer one, in what a user did recently
 TASTE_EVENTS = 200  # newest events whose vectors make a taste: it lasts longer than what the user tower reads
-PRIOR_OWN = np.float32(2.0)  # pseudo-events of one who values items as others do, in how far a user lies above them
+PRIOR_OWN = 2.0  # pseudo-events of one who values items as others do, in how far a user lies above them
 NEVER = 2.0  # how a gap reads that has no beginning: longer than any
 NOTHING = Evidence.empty()
 NEUTRAL = np.float32(0.5)  # where the kernel's scale of values says nothing for or against
@@ -100,18 +100,10 @@ class Leanings:
     def of(cls, spec: FeatureSpec, history: History, counters: ItemCounters) -> "Leanings":
         """Those of a history; what items are worth is what counters say now."""
         newest = history.last(max(TASTE_EVENTS, spec.history_length))
-        size, told = len(newest), newest.values == newest.values  # NaN is not
-        if not told.any():
-            return cls(0.0, 0.0, np.zeros(size, np.float32))
-        values, weights = np.empty((2, size, 1), np.float32), _alike_and_newest(size)
-        kernels.scaled(newest.values, spec.value_low, spec.value_high, values[0, :, 0])
-        counters.fill_values(newest.rows, spec.value_low, spec.value_high, values[1])
-        if not told.all():
-            weights = weights * told
-        above = values[0, :, 0] - values[1, :, 0]
-        usual, recently = ((weights @ above) / (weights.sum(1) + PRIOR_OWN)).tolist()
-        above -= usual
-        return cls(usual, recently, above * weights[0])
+        own = np.empty(len(newest), np.float32)
+        scale = (spec.value_low, spec.value_high)
+        above, recently = counters.leanings(newest.rows, newest.values, scale, RECENT, PRIOR_OWN, own)
+        return cls(above, recently, own)
 
 
 def user_tower_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable) -> Inputs:
@@ -205,14 +197,6 @@ def _edges(edges: tuple[float, ...]) -> NDArray[np.float64]:
 def powers(base: float, count: int) -> NDArray[np.float64]:
     """base to the powers count - 1, …, 1, 0: weights of events, oldest first; read-only."""
     made: NDArray[np.float64] = base ** np.arange(count, dtype=np.float64)[::-1]
-    made.flags.writeable = False
-    return made
-
-
-@lru_cache(maxsize=1024)
-def _alike_and_newest(count: int) -> NDArray[np.float32]:
-    """Weights of events that all count alike, and of those that count by how new they are, float32 [2, count]."""
-    made = np.stack([np.ones(count), powers(RECENT, count)]).astype(np.float32)
     made.flags.writeable = False
     return made
 

@@ -210,6 +210,25 @@ def test_valued(seed: int, size: int, prior: float) -> None:
     check_both("valued", rows, counts * 4.0, counts, prior, 5.0, 1.0, 5.0, outs=(out,))
 
 
+@given(seeds, sizes, st.sampled_from([float("nan"), 3.5]), st.sampled_from([0.0, 0.5, 1.0]))
+def test_leanings(seed: int, size: int, prior: float, told: float) -> None:
+    generator = np.random.default_rng(seed)
+    counts = generator.integers(0, 4, 50).astype(float)
+    rows, values = generator.integers(0, CATALOGUE, size), generator.integers(1, 6, size).astype(np.float32)
+    values[generator.random(size) >= told] = np.nan
+    made = []
+    for module in (kernels, reference):
+        own = np.full(size, np.nan, np.float32)
+        levels = module.leanings(values, rows, counts * 4.0, counts, prior, 5.0, 1.0, 5.0, 0.9, 2.0, own)
+        made.append((levels, own))
+    (levels, own), (same_levels, same_own) = made
+    np.testing.assert_allclose(levels, same_levels, rtol=3e-6, atol=3e-6)
+    np.testing.assert_allclose(own, same_own, rtol=3e-6, atol=3e-6)
+    assert not own[np.isnan(values)].any()
+    if not told:
+        assert levels == (0.0, 0.0)
+
+
 @given(st.lists(st.floats(-9, 9, width=32) | st.just(float("nan"))), st.floats(-3, 3), st.floats(0, 5))
 def test_scaled(values: list[float], low: float, width: float) -> None:
     given_ = np.asarray(values, np.float32)

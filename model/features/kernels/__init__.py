@@ -19,6 +19,7 @@ if TYPE_CHECKING or not NATIVE:
         evidence,
         gaps,
         habits,
+        leanings,
         merge,
         nearest,
         neighbours,
@@ -36,6 +37,7 @@ else:
         evidence,
         gaps,
         habits,
+        leanings,
         merge,
         nearest,
         neighbours,
@@ -46,6 +48,6 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "best", "blend", "counted", "crosses", "evidence", "gaps", "habits", "merge", "nearest", "neighbours",
-    "platt", "scaled", "take", "valued",
+    "NATIVE", "best", "blend", "counted", "crosses", "evidence", "gaps", "habits", "leanings", "merge", "nearest",
+    "neighbours", "platt", "scaled", "take", "valued",
 ]  # fmt: skip

@@ -851,6 +851,48 @@ end:
     return result;
 }
 
+/* ---- leanings(values, rows, sums, counts, prior, events, low, high, recent, pseudo, own) -> (above, recently) --------- */
+
+static PyObject *leanings(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *values_, *rows_, *sums_, *counts_, *own_, *result = NULL;
+    double prior, events, low, high, recent, pseudo;
+    if (!PyArg_ParseTuple(args, "OOOOddddddO", &values_, &rows_, &sums_, &counts_, &prior, &events, &low, &high, &recent,
+                          &pseudo, &own_))
+        return NULL;
+    Held held = {.count = 0};
+    Py_buffer *values = read_(&held, values_, "values", 'f', 1);
+    Py_buffer *rows = values ? read_(&held, rows_, "rows", 'l', 1) : NULL;
+    Py_buffer *sums = rows ? read_(&held, sums_, "sums", 'd', 1) : NULL;
+    Py_buffer *counts = sums ? read_(&held, counts_, "counts", 'd', 1) : NULL;
+    Py_buffer *own = counts ? written(&held, own_, "own", 'f', 1) : NULL;
+    if (!own || !is_long(values, size_of(rows), "values") || !is_long(counts, size_of(sums), "counts")) goto end;
+    if (!is_long(own, size_of(rows), "own")) goto end;
+    const float *value = values->buf;
+    const int64_t *row = rows->buf;
+    const double *sum = sums->buf, *count = counts->buf;
+    float *left = own->buf, width = width_of(low, high);
+    double all = 0.0, told = 0.0, newer = 0.0, weights = 0.0, weight = 1.0;
+    for (Py_ssize_t i = size_of(rows); i--; weight *= recent) { /* newest first */
+        if (row[i] < 0) {
+            PyErr_Format(PyExc_IndexError, "row %lld: rows start at 0", (long long)row[i]);
+            goto end;
+        }
+        if (isnan(value[i])) continue;
+        int known = row[i] < size_of(sums);
+        double of_item = known ? sum[row[i]] : 0.0, many = known ? count[row[i]] : 0.0;
+        float worth = scaled_value((float)((of_item + events * prior) / (many + events)), (float)low, width);
+        left[i] = scaled_value(value[i], (float)low, width) - worth;
+        all += left[i], told += 1.0, newer += weight * left[i], weights += weight;
+    }
+    double usual = all / (told + pseudo);
+    for (Py_ssize_t i = 0; i < size_of(rows); i++) left[i] = isnan(value[i]) ? 0.0f : left[i] - (float)usual;
+    result = Py_BuildValue("dd", usual, newer / (weights + pseudo));
+end:
+    let_go(&held);
+    return result;
+}
+
 /* ---- scaled(values, low, high, out) ------------------------------------------------------------------------------- */
 
 static PyObject *scaled(PyObject *self, PyObject *args) {
@@ -1042,7 +1084,7 @@ end:
 
 static PyMethodDef methods[] = {
     {"best", best_rows, METH_VARARGS, NULL},     {"neighbours", neighbours, METH_VARARGS, NULL},
-    {"nearest", nearest, METH_VARARGS, NULL},
+    {"nearest", nearest, METH_VARARGS, NULL},     {"leanings", leanings, METH_VARARGS, NULL},
     {"merge", merge, METH_VARARGS, NULL},        {"evidence", evidence, METH_VARARGS, NULL},
     {"counted", counted, METH_VARARGS, NULL},    {"crosses", crosses, METH_VARARGS, NULL},
     {"valued", valued, METH_VARARGS, NULL},      {"scaled", scaled, METH_VARARGS, NULL},

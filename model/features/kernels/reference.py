@@ -204,6 +204,35 @@ def valued(
     scaled(told.astype(np.float32), low, high, out[:, 0])
 
 
+def leanings(
+    values: Floats,
+    rows: Rows,
+    sums: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    prior: float,
+    events: float,
+    low: float,
+    high: float,
+    recent: float,
+    pseudo: float,
+    own: Floats,
+) -> tuple[float, float]:
+    """How far a user's values (NaN: none) lie above what others think of the items: of all events, and of newer ones.
+
+    Both values and items' means as `scaled` and `valued` give them; an event weighs `recent` of the next newer one;
+    `pseudo` events lie not above at all · own float32 [len(rows)]: what is left of each value then, 0 where there is
+    none. Raises IndexError for a row below 0.
+    """
+    worth, above = np.empty((len(rows), 1), np.float32), np.empty(len(rows), np.float32)
+    valued(rows, sums, counts, prior, events, low, high, worth)
+    scaled(values, low, high, above)
+    told, newest = values == values, recent ** np.arange(len(rows), dtype=np.float64)[::-1]  # NaN is not
+    above -= worth[:, 0]
+    usual, recently = (float((w * above).sum() / (w.sum() + pseudo)) for w in (told.astype(np.float64), told * newest))
+    own[:] = np.where(told, above - np.float32(usual), 0)
+    return usual, recently
+
+
 def _check_rows(rows: Rows) -> None:
     if len(rows) and rows.min() < 0:
         raise IndexError(f"row {rows.min()}: rows start at 0")
