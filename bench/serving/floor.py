@@ -6,6 +6,7 @@ would take at the speed of one single-threaded float32 product of the size that 
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +36,30 @@ def ranker_flops(path: Path, sizes: dict[str, int]) -> int:
     return sum(2 * int(np.prod(shapes[node.output[0]])) * shapes[node.input[0]][-1] for node in products)
 
 
-def ranker_us(path: Path, spec: FeatureSpec, sizes: dict[str, int]) -> float:
-    """Microseconds of one run, the best tenth of many."""
+@dataclass(frozen=True)
+class Floor:
+    """Of one run of the ranker: its operations, microseconds, and operations a microsecond of a plain product."""
+
+    flops: int
+    us: float
+    speed: float
+
+    @property
+    def share(self) -> float:
+        """How much of the time the plain product would need."""
+        return self.flops / self.speed / self.us
+
+
+def measured(path: Path, spec: FeatureSpec, sizes: dict[str, int], rounds: int = 7) -> Floor:
+    """The median of some rounds, in each of which both are measured in turn: a machine's speed moves within seconds."""
     generator, session = np.random.default_rng(0), open_session(path)
-    table = signatures(spec, 1)["ranker"]
-    inputs = {name: axis.random(sizes, generator) for name, axis in table.items()}
+    inputs = {name: axis.random(sizes, generator) for name, axis in signatures(spec, 1)["ranker"].items()}
     inputs["history_types"] = np.maximum(inputs["history_types"], 1)
-    return _best_us(lambda: session.run(["logits"], inputs), 400)
+    flops = ranker_flops(path, sizes)
+    found = [
+        Floor(flops, _best_us(lambda: session.run(["logits"], inputs), 100), gemm_flops_per_us()) for _ in range(rounds)
+    ]
+    return sorted(found, key=lambda one: one.share)[rounds // 2]
 
 
 def gemm_flops_per_us() -> float:

@@ -106,17 +106,15 @@ class Bench:
             people.keep_vectors(valkey.url, self.small, self.asked)
             os.sched_setaffinity(0, {SERVER})
             alone = stages.measured(valkey.url, self.small, self.asked[:2_000])
-            speed = floor.gemm_flops_per_us()
             sizes = {"B": 1, "C": 300, "L": spec(self.size.text).rank_history}
-            flops = floor.ranker_flops(self.small / "ranker.onnx", sizes)
-            ranker = floor.ranker_us(self.small / "ranker.onnx", spec(self.size.text), sizes)
+            ranker = floor.measured(self.small / "ranker.onnx", spec(self.size.text), sizes)
             os.sched_setaffinity(0, {OTHERS})
             pin(valkey.pid, OTHERS)
             differs = self._one_worker(valkey.url)
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
             pin(valkey.pid, None)
             memory = self._two_workers(valkey.url)
-        return self._report(alone, {"flops": flops, "speed": speed, "us": ranker}, differs, memory)
+        return self._report(alone, ranker, differs, memory)
 
     def _people(self, url: str) -> None:
         loaded, started = self.work / "loaded", time.perf_counter()
@@ -187,7 +185,7 @@ class Bench:
         return found
 
     def _report(
-        self, alone: stages.Stages, ranker: dict[str, float], differs: float, memory: list[dict[str, float]]
+        self, alone: stages.Stages, ranker: floor.Floor, differs: float, memory: list[dict[str, float]]
     ) -> Report:
         loads, manifest = self.loads, json.loads((self.small / "manifest.json").read_bytes())
         if differs > EQUAL:
@@ -201,7 +199,7 @@ class Bench:
             "p99_ms_open_loop_65": statistics.median(one["p99_ms"] for one in loads.open),
             "million_over_100k": loads.ratio("million", "hundred"),
             "recall_at_100": manifest["gates"]["items.faiss"]["recall_at_100"],
-            "ranker_over_gemm_floor": ranker["flops"] / ranker["speed"] / ranker["us"],
+            "ranker_over_gemm_floor": ranker.share,
             "rss_mb_per_worker": float(np.mean([one["Rss"] for one in memory])),
         }
         rows = [(f"{name}: closed loop", loads.rate(name), "requests/s") for name in loads.closed]
@@ -213,13 +211,13 @@ class Bench:
         return Report(figures, rows, self._told(manifest))
 
     def _more(
-        self, ranker: dict[str, float], differs: float, memory: list[dict[str, float]]
+        self, ranker: floor.Floor, differs: float, memory: list[dict[str, float]]
     ) -> list[tuple[str, float, str]]:
         loads = self.loads
         return [
-            ("ranker at 300 candidates", ranker["us"], "µs"),
-            ("ranker, floating-point operations", ranker["flops"] / 1e6, "MFLOP"),
-            ("a plain product", ranker["speed"] / 1e3, "GFLOP/s"),
+            ("ranker at 300 candidates", ranker.us, "µs"),
+            ("ranker, floating-point operations", ranker.flops / 1e6, "MFLOP"),
+            ("a plain product", ranker.speed / 1e3, "GFLOP/s"),
             ("open loop, late requests", sum(one["late"] for one in loads.open), "of all repeats"),
             ("open loop, requests", sum(one["requests"] for one in loads.open), "of all repeats"),
             ("open loop, p50", statistics.median(one["p50_ms"] for one in loads.open), "ms"),

@@ -17,7 +17,7 @@ from app.pipeline.recommend import Recommender
 from app.pipeline.request import RecommendRequest
 from app.state.redis_store import open_store
 from app.wire import RecommendBody
-from bench.serving.floor import gemm_flops_per_us, ranker_flops
+from bench.serving.floor import Floor, gemm_flops_per_us, ranker_flops
 from bench.serving.load import Closed
 from bench.serving.nets import PlainRanker, made_model
 from bench.serving.open_loop import Generator, Record, request, schedule, summary
@@ -184,3 +184,4 @@ def test_operations_grow_with_candidates_and_a_product_has_a_speed() -> None:
     few, many = (ranker_flops(path, {"B": 1, "C": count, "L": 10}) for count in (100, 300))
     assert 2 * few < many < 3 * few  # what is computed once a request does not grow
     assert gemm_flops_per_us() > 100
+    assert Floor(flops=28_000, us=560.0, speed=100.0).share == pytest.approx(0.5)
