@@ -220,8 +220,7 @@ def _candidate_features(
 ) -> NDArray[np.float32]:
     """The columns of `candidate_feature_names` of rows [B, C] with vectors [B, C, D], float32 [B, C, F].
 
-    `own` are each user's `Leanings.own`. Each group is written where it belongs; of padding, what depends on the user
-    reads as 0.
+    `own` are each user's `Leanings.own`. Each group is written where it belongs; what stands for padding is of no use.
     """
     of_channels, of_items = 2 * len(spec.channels), counters.width - (len(spec.event_types) == 1)
     flat, width = rows.reshape(-1), of_channels + of_items + 7

@@ -818,6 +818,14 @@ static float scaled_value(float value, float low, float width) {
 
 static float width_of(double low, double high) { return (float)(high - low > 1e-9 ? high - low : 1e-9); }
 
+/* An item's mean value with `events` of value `prior` more, scaled; a row beyond the end has had no event. */
+static inline float worth_of(const Py_buffer *sums, const double *count, int64_t row, double prior, double events,
+                             float low, float width) {
+    int known = row < size_of(sums);
+    double told = known ? ((const double *)sums->buf)[row] : 0.0, many = known ? count[row] : 0.0;
+    return scaled_value((float)((told + events * prior) / (many + events)), low, width);
+}
+
 static PyObject *valued(PyObject *self, PyObject *args) {
     (void)self;
     PyObject *rows_, *sums_, *counts_, *out_, *result = NULL;
@@ -841,9 +849,7 @@ static PyObject *valued(PyObject *self, PyObject *args) {
             int64_t soon = row[c + AHEAD];
             if (soon >= 0 && soon < size_of(sums)) ask_for(sum + soon, sizeof *sum), ask_for(count + soon, sizeof *count);
         }
-        int known = row[c] < size_of(sums);
-        double told = known ? sum[row[c]] : 0.0, many = known ? count[row[c]] : 0.0;
-        *cell(&out, c, 0) = scaled_value((float)((told + events * prior) / (many + events)), (float)low, width);
+        *cell(&out, c, 0) = worth_of(sums, count, row[c], prior, events, (float)low, width);
     }
     result = Py_NewRef(Py_None);
 end:
@@ -870,7 +876,7 @@ static PyObject *leanings(PyObject *self, PyObject *args) {
     if (!is_long(own, size_of(rows), "own")) goto end;
     const float *value = values->buf;
     const int64_t *row = rows->buf;
-    const double *sum = sums->buf, *count = counts->buf;
+    const double *count = counts->buf;
     float *left = own->buf, width = width_of(low, high);
     double all = 0.0, told = 0.0, newer = 0.0, weights = 0.0, weight = 1.0;
     for (Py_ssize_t i = size_of(rows); i--; weight *= recent) { /* newest first */
@@ -879,9 +885,7 @@ static PyObject *leanings(PyObject *self, PyObject *args) {
             goto end;
         }
         if (isnan(value[i])) continue;
-        int known = row[i] < size_of(sums);
-        double of_item = known ? sum[row[i]] : 0.0, many = known ? count[row[i]] : 0.0;
-        float worth = scaled_value((float)((of_item + events * prior) / (many + events)), (float)low, width);
+        float worth = worth_of(sums, count, row[i], prior, events, (float)low, width);
         left[i] = scaled_value(value[i], (float)low, width) - worth;
         all += left[i], told += 1.0, newer += weight * left[i], weights += weight;
     }
