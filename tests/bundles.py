@@ -11,6 +11,7 @@ from model.bundle import BundleWriter, DatasetInfo, Manifest, Parity, TextEncode
 from model.events import History
 from model.features.calibration import Identity, Platt
 from model.features.counters import ItemCounters
+from model.features.fused import LOOP
 from model.features.neighbours import Neighbours
 from model.features.records import ItemRecord, UserRecord
 from model.features.sessions import open_session
@@ -102,7 +103,7 @@ def make_bundle(
     records = [item_record(row) for row in range(items)]
     log = random_log(items - cold, users - 1, events, generator)
     with BundleWriter(folder, version) as writer:
-        for path in source.glob("*.onnx"):
+        for path in (*source.glob("*.onnx"), source / LOOP):
             shutil.copy(path, writer.file(path.name))
         shutil.copy(source / "tokenizer.json", writer.file("tokenizer.json"))
         writer.ids([f"i{row}" for row in range(items)], [f"u{row}" for row in range(users)])

@@ -14,7 +14,7 @@ import onnx
 from onnx import numpy_helper, shape_inference
 
 from model.export.signatures import signatures
-from model.features.sessions import open_session
+from model.features.fused import open_ranker
 from model.features.spec import FeatureSpec
 
 SHAPES = ((300, 128, 256), (300, 256, 256), (512, 256, 512))  # rows, inner, columns
@@ -52,7 +52,7 @@ class Floor:
 
 def measured(path: Path, spec: FeatureSpec, sizes: dict[str, int], rounds: int = 7) -> Floor:
     """The median of some rounds, in each of which both are measured in turn: a machine's speed moves within seconds."""
-    generator, session = np.random.default_rng(0), open_session(path)
+    generator, session = np.random.default_rng(0), open_ranker(path)
     inputs = {name: axis.random(sizes, generator) for name, axis in signatures(spec, 1)["ranker"].items()}
     inputs["history_types"] = np.maximum(inputs["history_types"], 1)
     flops = ranker_flops(path, sizes)

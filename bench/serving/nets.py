@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.config.training import Training
+from model.export.loop import export_loop
 from model.export.onnx import export_graph
 from model.export.signatures import OUTPUTS, signatures
 from model.export.text import export_text_encoder
+from model.features.fused import LOOP
 from model.features.spec import FeatureSpec
 from model.nn.encoder import DEFAULT, TextEncoder
 from model.nn.experts import Bank
@@ -54,7 +56,7 @@ class PlainRanker(nn.Module):
     ) -> Tensor:
         """Logits and values [B, C, T]; inputs as of ranker.onnx."""
         ranker, first = self.ranker, self.ranker.first
-        user, query = ranker._user(user_vector, profile, context, user_features)
+        user, query = ranker.user(user_vector, profile, context, user_features)
         features = nn.functional.pad(ranker.candidate_norm(candidate_features), (0, 1), value=1.0)
         read = self._read(candidate_vectors, history_vectors, history_types, history_values, history_gaps)
         scaled = candidate_vectors * first.scale
@@ -108,7 +110,7 @@ def write_graphs(spec: FeatureSpec, vectors: NDArray[np.float32], bundle: Path, 
     """
     if not (aside / MADE).exists():
         _write_shared(spec, aside)
-    for name in ("user_tower.onnx", "ranker.onnx", *(TEXT if spec.text_fields else ())):
+    for name in ("user_tower.onnx", "ranker.onnx", LOOP, *(TEXT if spec.text_fields else ())):
         shutil.copy(aside / name, bundle / name)
     torch.manual_seed(1)
     tower = ItemTower(spec, len(vectors), settings())
@@ -129,6 +131,7 @@ def _write_shared(spec: FeatureSpec, aside: Path) -> None:
     for name, net in nets.items():
         like = "ranker" if name == "plain" else name
         export_graph(net, tables[like], OUTPUTS[like], aside / f"{name}.onnx")
+    export_loop(model.ranker, aside)
     said: dict[str, Any] = {"name": "none", "digest": "none", "max_tokens": 8}
     if spec.text_fields:
         said = export_text_encoder(TextEncoder(DEFAULT, max_tokens=64), aside)

@@ -13,6 +13,7 @@ from model.bundle.verify import REMAKE, verified_manifest
 from model.errors import BundleError
 from model.events import History
 from model.features.counters import ItemCounters
+from model.features.fused import open_ranker
 from model.features.lexical import BUCKETS, FILES, FOLDER, Lexicon
 from model.features.neighbours import Neighbours
 from model.features.records import ItemRecord, UserRecord
@@ -123,7 +124,8 @@ class Bundle:
         if key not in self._sessions:
             if not self.has(f"{name}.onnx"):
                 raise BundleError(str(self.path / f"{name}.onnx"), "no file", REMAKE)
-            self._sessions[key] = open_session(self.path / f"{name}.onnx", threads, device)
+            open_graph = open_ranker if name == "ranker" else open_session
+            self._sessions[key] = open_graph(self.path / f"{name}.onnx", threads, device)
         return self._sessions[key]
 
     @cached_property

@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from model.export.loop import export_loop, fusable
 from model.export.signatures import OUTPUTS, Axis, signatures
 from model.features.spec import FeatureSpec
 from model.nn.model import MultiTaskModel
@@ -20,11 +21,15 @@ SIZES = {"B": 2, "L": 3, "C": 5, "S": 7}  # of the example; unlike each other an
 
 
 def export_graphs(model: MultiTaskModel, spec: FeatureSpec, folder: Path) -> None:
-    """Write item_tower.onnx, user_tower.onnx and ranker.onnx (float32) into `folder`."""
-    nets = {"item_tower": model.item_tower, "user_tower": model.user_tower, "ranker": model.ranker}
+    """Write item_tower.onnx, user_tower.onnx, ranker.onnx and, for rankers it fits, ranker_loop.npy into `folder`."""
+    nets: dict[str, nn.Module] = {
+        "item_tower": model.item_tower, "user_tower": model.user_tower, "ranker": model.ranker,
+    }  # fmt: skip
     tables = signatures(spec, model.items)
     for name, net in nets.items():
         export_graph(net, tables[name], OUTPUTS[name], folder / f"{name}.onnx")
+    if fusable(model.ranker):
+        export_loop(model.ranker, folder)
 
 
 def export_graph(net: nn.Module, inputs: Mapping[str, Axis], output: str, path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from model.errors import GateError
 from model.export.signatures import OUTPUTS, Array, Axis, signatures
+from model.features.fused import LOOP, NATIVE, FusedRanker
 from model.features.sessions import Session, open_session
 from model.features.spec import FeatureSpec
 from model.features.text import open_tokenizer, text_vectors
@@ -32,7 +33,11 @@ def prove(model: MultiTaskModel, folder: Path, spec: FeatureSpec, seed: int = 0)
     nets = {"item_tower": model.item_tower, "user_tower": model.user_tower, "ranker": model.ranker}
     tables = signatures(spec, model.items)
     generator = np.random.default_rng(seed)
-    return {name: _proven(name, net, folder, cases(tables[name], generator)) for name, net in nets.items()}
+    found = {name: _proven(name, net, folder, cases(tables[name], generator)) for name, net in nets.items()}
+    if NATIVE and (folder / LOOP).is_file():
+        loop = FusedRanker(open_session(folder / "ranker.onnx"), np.load(folder / LOOP))
+        found["ranker_loop"] = _within(LOOP, model.ranker, loop, "logits", cases(tables["ranker"], generator))
+    return found
 
 
 def cases(inputs: Mapping[str, Axis], generator: np.random.Generator) -> list[Inputs]:
@@ -107,9 +112,13 @@ def _nearest(vectors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
 
 
 def _proven(name: str, net: nn.Module, folder: Path, inputs: list[Inputs]) -> dict[str, Any]:
-    error, tolerance = compare(net, open_session(folder / f"{name}.onnx"), OUTPUTS[name], inputs)
+    return _within(f"{name}.onnx", net, open_session(folder / f"{name}.onnx"), OUTPUTS[name], inputs)
+
+
+def _within(file: str, net: nn.Module, session: Session, output: str, inputs: list[Inputs]) -> dict[str, Any]:
+    error, tolerance = compare(net, session, output, inputs)
     if not error <= tolerance:
-        raise GateError(f"parity of {name}.onnx", error, f"it must be within {tolerance:g} of the net; export it again")
+        raise GateError(f"parity of {file}", error, f"it must be within {tolerance:g} of the net; export it again")
     return {"max_abs_error": error, "tolerance": tolerance, "cases": len(inputs)}
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,34 +36,57 @@ class FirstLayer(nn.Module):
         → experts' first layers before their activation [B, E, width, C] and gates' logits [B, G, C], in the order of
         the names given.
         """
-        banks = torch.cat([self.banks[name] for name in self.bank_names]).transpose(1, 2)  # [E, width, inputs]
-        rows = [banks.flatten(0, 1), *(self.gates[name][0].T for name in self.gate_names)]
-        sizes = [len(rows[0]), sum(map(len, rows[1:]))]
+        experts, width = sum(map(len, self.banks.values())), self.banks[self.bank_names[0]].shape[2]
+        weights = self.weights()
+        sizes = [experts * width, len(weights.bias) - experts * width]
         if self.training:
-            parts = torch.split(self._unfolded(torch.cat(rows), user, query, each), sizes, 1)
+            parts = torch.split(_unfolded(weights, user, query, each), sizes, 1)
         else:  # one matrix a user: the least work where a user has many candidates
-            parts = tuple(one @ each for one in torch.split(self._folded(torch.cat(rows), user, query), sizes, 1))
+            parts = tuple(one @ each for one in torch.split(_folded(weights, user, query), sizes, 1))
         of_experts, of_gates = parts
-        return torch.unflatten(of_experts, 1, (banks.shape[0], banks.shape[1])), of_gates
+        return torch.unflatten(of_experts, 1, (experts, width)), of_gates
 
-    def _unfolded(self, weight: Tensor, user: Tensor, query: Tensor, each: Tensor) -> Tensor:
-        """The same by one product for all users, with crosses made a candidate: training knows many users at once."""
-        of_user, of_candidate, of_cross, of_each, bias = torch.split(weight, self.sizes, 1)
-        crosses = each[:, : self.sizes[1]] * query.unsqueeze(-1)
-        inputs = torch.cat([each[:, :-1], crosses], dim=1).transpose(1, 2)  # one matrix for all: rows lie together
-        of_inputs = torch.cat([of_candidate * self.scale, of_each, of_cross * self.scale], dim=1)
-        once = user @ of_user.T + bias.T
-        return (inputs @ of_inputs.T).transpose(1, 2) + once.unsqueeze(-1)
+    def weights(self) -> "Weights":
+        """The weights of all banks and, behind them, of all gates, by what they weigh."""
+        rows = [self._bank(name).flatten(0, 1) for name in self.bank_names]
+        rows += [self.gates[name][0].T for name in self.gate_names]
+        of_user, of_candidate, of_cross, of_each, bias = torch.split(torch.cat(rows), self.sizes, 1)
+        return Weights(of_user, of_candidate * self.scale, of_cross * self.scale, of_each, bias)
 
-    def _folded(self, weight: Tensor, user: Tensor, query: Tensor) -> Tensor:
-        """The matrix [B, outputs, per candidate] of each user out of weights [outputs, inputs]."""
-        of_user, of_candidate, of_cross, of_each, bias = torch.split(weight, self.sizes, 1)
-        others = (0, of_each.shape[1])
-        same = torch.cat([of_candidate * self.scale, of_each], dim=1)
-        crossed = nn.functional.pad(of_cross * self.scale, others)
-        candidate = same + crossed * nn.functional.pad(query, others).unsqueeze(1)
-        once = user @ of_user.T + bias.T
-        return torch.cat([candidate, once.unsqueeze(-1)], dim=2)
+    def _bank(self, name: str) -> Tensor:
+        bank: Tensor = self.banks[name].transpose(1, 2)  # [experts, width, inputs]
+        return bank
+
+
+class Weights(NamedTuple):
+    """Parts of the first layer's matrix, each [outputs, what it weighs]: user, candidate, cross, read + features, 1."""
+
+    of_user: Tensor
+    of_candidate: Tensor
+    of_cross: Tensor
+    of_each: Tensor
+    bias: Tensor
+
+    def once(self, user: Tensor) -> Tensor:
+        """What depends on the user [B, U] alone, [B, outputs]."""
+        return user @ self.of_user.T + self.bias.T
+
+
+def _unfolded(weights: Weights, user: Tensor, query: Tensor, each: Tensor) -> Tensor:
+    """One product for all users, with crosses made a candidate: training knows many users at once."""
+    crosses = each[:, : query.shape[1]] * query.unsqueeze(-1)
+    inputs = torch.cat([each[:, :-1], crosses], dim=1).transpose(1, 2)  # one matrix for all: rows lie together
+    of_inputs = torch.cat([weights.of_candidate, weights.of_each, weights.of_cross], dim=1)
+    return (inputs @ of_inputs.T).transpose(1, 2) + weights.once(user).unsqueeze(-1)
+
+
+def _folded(weights: Weights, user: Tensor, query: Tensor) -> Tensor:
+    """The matrix [B, outputs, per candidate] of each user."""
+    others = (0, weights.of_each.shape[1])
+    same = torch.cat([weights.of_candidate, weights.of_each], dim=1)
+    crossed = nn.functional.pad(weights.of_cross, others)
+    candidate = same + crossed * nn.functional.pad(query, others).unsqueeze(1)
+    return torch.cat([candidate, weights.once(user).unsqueeze(-1)], dim=2)
 
 
 def _random(count: int, inputs: int, width: int) -> Tensor:

@@ -24,13 +24,14 @@ class Heads(nn.Module):
 
     def forward(self, mixed: Tensor, features: Tensor) -> Tensor:
         """Mixed [B, T, output, C], normalised features and a constant 1 [B, F + 1, C] → raw readings [B, T, C]."""
-        hidden = self._stacked(self.hidden) @ mixed  # [B, T, width, C]
-        hidden = (hidden + self._stacked(self.hidden_bias).unsqueeze(-1)).relu()
-        deep = (self._stacked(self.last).unsqueeze(1) @ hidden).squeeze(2)
-        return deep + self._stacked(self.wide) @ features
+        weight, bias, last, wide = self.stacked()
+        hidden = (weight @ mixed + bias.unsqueeze(-1)).relu()  # [B, T, width, C]
+        return (last.unsqueeze(1) @ hidden).squeeze(2) + wide @ features
 
-    def _stacked(self, parameters: nn.ParameterDict) -> Tensor:
-        return torch.stack([parameters[key] for key in self.keys])
+    def stacked(self) -> list[Tensor]:
+        """All tasks' weights [T, width, output], their biases [T, width], last weights [T, width], wide [T, F + 1]."""
+        kinds = (self.hidden, self.hidden_bias, self.last, self.wide)
+        return [torch.stack([kind[key] for key in self.keys]) for kind in kinds]
 
 
 def chained(own: Tensor, before: Tensor) -> Tensor:
@@ -90,12 +91,15 @@ class TaskValues(nn.Module):
         """Raw readings [..., T] → logits and values [..., T] as ranker.onnx gives them; `behind`: axes after T."""
         if not self.bounded:
             return raw
-        thresholds = torch.stack([self._padded(self.thresholds(task)) for task in self.tasks])
         thresholds, height, linear, low = (
-            one.reshape(*one.shape, *(1,) * behind) for one in (thresholds, self.height, self.linear, self.low)
+            one.reshape(*one.shape, *(1,) * behind) for one in (*self.stairs(), self.linear, self.low)
         )
         stairs = ((raw.unsqueeze(-1 - behind) - thresholds).sigmoid() * height).sum(-1 - behind)
         return raw * linear + (stairs + low)
+
+    def stairs(self) -> tuple[Tensor, Tensor]:
+        """Thresholds of all tasks, and how much is gained at each, both [T, most]; nothing is gained at padding."""
+        return torch.stack([self._padded(self.thresholds(task)) for task in self.tasks]), self.height
 
     def _heights(self, task: TaskSpec) -> Tensor:
         """How much each step adds to the value, [most]."""

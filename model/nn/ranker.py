@@ -43,11 +43,20 @@ class TargetAttention(nn.Module):
 
     def forward(self, candidates: Tensor, vectors: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> Tensor:
         """Candidates [B, D, C] over a history [B, L, …] → what each head reads, [B, H, target_width, C]."""
+        keys, bias, told = self.once(vectors, types, values, gaps)
+        scores = torch.unflatten(keys @ candidates, 1, (self.heads, -1)) + bias.unsqueeze(-1)
+        return told @ inner_softmax(scores)
+
+    def once(self, vectors: Tensor, types: Tensor, values: Tensor, gaps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What of a history [B, L, …] does not depend on candidates.
+
+        → keys [B, H · (L+1), D] (one product for all heads), their bias [B, H, L+1] and what each event and, last, the
+        key that is always there tell a head, [B, H, target_width, L+1].
+        """
         events = self.norm(self.events(vectors, types, values, gaps))
         events = torch.cat([events, self.nothing.expand(events.shape[0], 1, -1)], dim=1)
-        keys = self._by_head(self.key(events)).flatten(1, 2)  # [B, H · (L+1), D]: one product for all heads
-        scores = torch.unflatten(keys @ candidates, 1, (self.heads, -1)) + self._bias(types).unsqueeze(-1)
-        return self._by_head(self.value(events)).transpose(2, 3) @ inner_softmax(scores)
+        told = self._by_head(self.value(events)).transpose(2, 3)
+        return self._by_head(self.key(events)).flatten(1, 2), self._bias(types), told
 
     def _by_head(self, x: Tensor) -> Tensor:
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)  # [B, H, L+1, width]
@@ -82,7 +91,7 @@ class Ranker(nn.Module):
         self.first = FirstLayer(sizes, spec.dim, settings.expert_width, banks, gates)
         self.heads = Heads(spec.tasks, features, settings)
         self.values = TaskValues(spec.tasks)
-        self.chains = spec.chains()
+        self.chains, self.profile = spec.chains(), spec.max_profile
         self.sequence = float(settings.sequence)
 
     def measure(self, user: Tensor, candidate: Tensor) -> None:
@@ -119,7 +128,7 @@ class Ranker(nn.Module):
     ) -> Tensor:
         """Raw readings [B, C, T], what losses work on; inputs as of ranker.onnx, padding of the history on the left."""
         events = (history_vectors, history_types, history_values, history_gaps)
-        user, query = self._user(user_vector, profile, context, user_features)
+        user, query = self.user(user_vector, profile, context, user_features)
         features = self._normalised(candidate_features)
         first, gates = self.first(user, query, self._each(candidate_vectors, events, features))
         return with_chains(self.heads(self.experts(first, gates), features), self.chains, 1).transpose(1, 2)
@@ -143,7 +152,7 @@ class Ranker(nn.Module):
         values: Tensor = self.values(self.raw(user_vector, *events, *rest).transpose(1, 2), 1)
         return values.transpose(1, 2)
 
-    def _user(self, vector: Tensor, profile: Tensor, context: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    def user(self, vector: Tensor, profile: Tensor, context: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """What is computed once a request: the user's part [B, U] and the vector [B, D] that crosses candidates."""
         told = (self.user_norm(features), self.user_ranges(features))
         state = self.state(torch.cat([vector, self.moment(profile, context), *told], dim=-1))

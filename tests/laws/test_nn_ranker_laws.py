@@ -30,7 +30,7 @@ def _first(model: MultiTaskModel) -> tuple[Tensor, Tensor]:
     inputs = inputs_of("ranker")
     ranker = model.ranker
     names = ("user_vector", "profile", "context", "user_features")
-    user, query = ranker._user(*(inputs[name] for name in names))
+    user, query = ranker.user(*(inputs[name] for name in names))
     features = ranker._normalised(inputs["candidate_features"])
     vectors, types, values, gaps = (inputs[f"history_{name}"] for name in ("vectors", "types", "values", "gaps"))
     made: tuple[Tensor, Tensor] = ranker.first(

@@ -36,7 +36,8 @@ def folder() -> Path:
 def test_the_graphs_say_what_the_networks_say(folder: Path) -> None:
     spec = small_spec()
     found = prove(_model(spec), folder, spec, seed=1)
-    assert {name: one["cases"] for name, one in found.items()} == {"item_tower": 2, "user_tower": 6, "ranker": 18}
+    told = {"item_tower": 2, "user_tower": 6, "ranker": 18, "ranker_loop": 18}
+    assert {name: one["cases"] for name, one in found.items()} == told
     assert all(one["max_abs_error"] <= one["tolerance"] for one in found.values())
     assert set(made(folder)["parity"]) == set(found)
 

@@ -10,13 +10,15 @@ import pytest
 from app.pipeline.request import RecommendRequest
 from app.pipeline.user import UserInput
 from model.features import kernels
+from model.features.fused import FusedRanker
 from tests.pipelines import NOW, sealed_path, shared_engine
 
 USERS = ["u1", "u2", "u19", "nobody-knows"]
 WITHOUT = """
 import importlib.util, json, sys
 real = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name.endswith("kernels._native") else real(name, *rest)
+native = "model.features.kernels._"
+importlib.util.find_spec = lambda name, *rest: None if name.startswith(native) else real(name, *rest)
 from pathlib import Path
 from app.pipeline.engine import Engine
 from app.pipeline.request import RecommendRequest
@@ -24,8 +26,10 @@ from app.pipeline.user import UserInput
 from index.catalogue import LiveCatalogue
 from model.bundle import open_bundle
 from model.features import kernels
+from model.features.fused import FusedRanker
 bundle = open_bundle(Path(sys.argv[1]))
-engine, found = Engine(bundle, LiveCatalogue(bundle)), [kernels.NATIVE]
+loops = isinstance(bundle.session("ranker"), FusedRanker)
+engine, found = Engine(bundle, LiveCatalogue(bundle)), [kernels.NATIVE or loops]
 for user in sys.argv[3:]:
     made = engine.recommend(UserInput(user), RecommendRequest(user_id=user, now=float(sys.argv[2])))
     found.append([made.item_ids, made.scores.tolist(), made.channels])
@@ -38,6 +42,7 @@ def test_an_engine_without_native_kernels_gives_the_same_lists() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
     native, *lists = json.loads(done.stdout)
     assert (native, kernels.NATIVE) == (False, True)
+    assert isinstance(shared_engine().networks.ranker, FusedRanker)
     for user, (item_ids, scores, channels) in zip(USERS, lists, strict=True):
         ours = shared_engine().recommend(UserInput(user), RecommendRequest(user_id=user, now=NOW))
         assert item_ids == list(ours.item_ids)
