@@ -67,7 +67,7 @@ def found(made: Made, system: System) -> Evaluation:
 def test_the_bundle_is_sealed_current_and_carries_its_proofs(made: Made) -> None:
     manifest = made.bundle.manifest
     assert (made.folder / "bundles" / "current").resolve() == made.bundle.path
-    assert set(manifest.parity) == {"item_tower", "user_tower", "ranker"}
+    assert set(manifest.parity) == {"item_tower", "user_tower", "ranker", "ranker_loop"}
     assert all(one.max_abs_error <= one.tolerance for one in manifest.parity.values())
     assert manifest.dataset.fingerprint == made.dataset.fingerprint()
     assert set(manifest.calibration) == {"interest", "like", "rating"}
