@@ -52,6 +52,7 @@ def small_spec(text_encoder: str = "tiny", dim: int = 16) -> FeatureSpec:
         rank_history=10,
         value_low=1.0,
         value_high=5.0,
+        valued=True,
         channels=(
             ChannelSpec(name="tower", kind="tower", size=40),
             ChannelSpec(name="cooccurrence", kind="neighbours", decay=0.8, depth=20, size=40),

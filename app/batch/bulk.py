@@ -44,4 +44,5 @@ class Bulk:
         """What the ranker reads of one question (user vector float32 [D]), by the counters as they stand."""
         allowed = Allowed(self._view, None, np.unique(one.moment.history.rows))
         (evidence,) = self._engine.evidence([ChannelRequest(one.moment, vector, allowed, {})])
-        return ranker_inputs(self._spec, one.moment, vector, one.rows, evidence, self._view, self._counters)
+        tables = self._engine.tables
+        return ranker_inputs(self._spec, one.moment, vector, one.rows, evidence, self._view, self._counters, tables)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.pipeline.asked import Asked, Reader
 from app.pipeline.blend import blended
-from app.pipeline.channels import ChannelRequest, spec_channels
+from app.pipeline.channels import ChannelRequest, NeighbourChannel, spec_channels
 from app.pipeline.channels.fresh import FreshChannel
 from app.pipeline.channels.popular import PopularChannel
 from app.pipeline.channels.query import QueryChannel
@@ -33,6 +33,7 @@ from app.pipeline.user import UserInput
 from app.pipeline.vector import UserVector, cached_vector, may_keep, stamp_of
 from index.catalogue import LiveCatalogue
 from index.encode import ItemEncoder
+from index.view import View
 from model.bundle import Bundle
 from model.errors import RequestError
 from model.events import Event
@@ -65,6 +66,7 @@ class Engine:
         self.networks = Networks(bundle, self.settings.device)
         self._reader, self._explainer = Reader(bundle, catalogue, self.settings), Explainer(bundle)
         self._channels = spec_channels(bundle)
+        self.tables = {one.name: one.table for one in self._channels if isinstance(one, NeighbourChannel)}
         self._popular = PopularChannel(self.live.popularity, self.settings.popular)
         self._fresh = FreshChannel(self.live.freshness, self.settings.fresh)
         self._query, self._texts = QueryChannel(self.settings.query), ItemEncoder(bundle, self.settings.device)
@@ -148,8 +150,11 @@ class Engine:
 
     def inputs(self, recall: ChannelRequest, rows: NDArray[np.int64], evidence: Offers) -> Inputs:
         """What the ranker reads of rows for one request."""
-        judged = Judged(recall.moment, recall.vector, rows, evidence)
-        return ranker_batch(self.bundle.spec, [judged], recall.allowed.view, self.live.counters)
+        return self._read([Judged(recall.moment, recall.vector, rows, evidence)], recall.allowed.view)
+
+    def _read(self, judged: Sequence[Judged], view: View) -> Inputs:
+        """What the ranker reads of some users' candidates in one view of the catalogue."""
+        return ranker_batch(self.bundle.spec, judged, view, self.live.counters, self.tables)
 
     def _batches(
         self, recalls: Sequence[ChannelRequest], found: Sequence[Candidates], evidence: Sequence[Offers]
@@ -164,7 +169,7 @@ class Engine:
                 places = [group[one] for one in some]
                 judged = [Judged(recalls[p].moment, recalls[p].vector, found[p].rows, evidence[p]) for p in places]
                 view = recalls[places[0]].allowed.view
-                made.append((places, ranker_batch(self.bundle.spec, judged, view, self.live.counters)))
+                made.append((places, self._read(judged, view)))
         return made
 
     def _values(self, batches: Sequence[Batch]) -> list[NDArray[np.float32]]:

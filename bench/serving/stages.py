@@ -152,7 +152,8 @@ def _part(engine: Engine, asked: Asked, spent: dict[str, list[float]]) -> None:
     }
     rows = merge(offers, engine.settings.quotas, engine.settings.candidates).rows
     counters = engine.live.counters
-    inputs = _timed(spent, "rank: features", lambda: ranker_inputs(spec, moment, vector, rows, offers, view, counters))
+    read = partial(ranker_inputs, spec, moment, vector, rows, offers, view, counters, engine.tables)
+    inputs = _timed(spent, "rank: features", read)
     _timed(spent, "rank: network", lambda: nets.ranker.run(["logits"], inputs))
 
 

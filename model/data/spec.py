@@ -55,6 +55,7 @@ def build_spec(
         rank_history=training.rank_history,
         value_low=low,
         value_high=high,
+        valued=bool(np.nanmin(log.value, initial=np.inf) < np.nanmax(log.value, initial=-np.inf)),
         channels=tuple(channels) if channels is not None else default_channels(training, dataset),
     )
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from model.features import kernels
 
 FILES = ("indptr", "indices", "weights")
+ECHO_EVENTS = 50  # newest events whose leanings echo
+ECHO_NEAR = 100  # first neighbours of an item in which a leaning towards it echoes
+PRIOR_ECHO = 10.0  # events as near as can be of one who leans nowhere, in what leanings say of an item near them
 NO_ROWS, NO_SCORES = np.empty(0, np.int64), np.empty(0, np.float32)
 
 
@@ -113,6 +116,22 @@ class Neighbours:
             best_rows, best_scores, beyond, beyond_scores,
         )  # fmt: skip
         return Evidence(best_rows[:found], best_scores[:found], beyond[:more], beyond_scores[:more])
+
+    def echoed(
+        self,
+        rows: NDArray[np.int64],
+        values: NDArray[np.float32],
+        own: NDArray[np.float32],
+        candidates: NDArray[np.int64],
+        out: NDArray[np.float32],
+    ) -> None:
+        """What leanings towards items say of others that are their neighbours, into `out` float32 [C, 2].
+
+        rows, values, own [L] as of `Leanings` · candidates int64 [C]. First what is left of the values, averaged by how
+        near the items are to the candidate and drawn to 0 where few are near; then the log of how many are near.
+        """
+        table, newest = (self.indptr, self.indices, self.weights), slice(max(len(rows) - ECHO_EVENTS, 0), None)
+        kernels.echoed(*table, rows[newest], values[newest], own[newest], candidates, ECHO_NEAR, PRIOR_ECHO, out)
 
     def save(self, folder: Path) -> None:
         """Write the three arrays as .npy files into `folder`."""

@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from model.events import History
 from model.features import kernels
 from model.features.counters import ItemCounters
+from model.features.leanings import RECENT, TASTE_EVENTS, Echoes, Leanings
 from model.features.neighbours import Evidence, Neighbours
 from model.features.spec import ChannelSpec, FeatureSpec
 
 Inputs: TypeAlias = dict[str, NDArray[np.float32] | NDArray[np.int64]]
-RECENT = 0.9  # weight of an event, relative to the next newer one, in what a user did recently
-TASTE_EVENTS = 200  # newest events whose vectors make a taste: it lasts longer than what the user tower reads
-PRIOR_OWN = 2.0  # pseudo-events of one who values items as others do, in how far a user lies above them
 NEVER = 2.0  # how a gap reads that has no beginning: longer than any
 NOTHING = Evidence.empty()
 NEUTRAL = np.float32(0.5)  # where the kernel's scale of values says nothing for or against
@@ -83,29 +81,6 @@ class Judged(NamedTuple):
     evidence: Mapping[str, Evidence]
 
 
-@dataclass(frozen=True, slots=True)
-class Leanings:
-    """How a user values items beside what others do.
-
-    above, recently: how far the user's values lie above their items' means, all and the newest · own float32 [L]: what
-    is left of each of the newest events' values then (0 where it has none): that this item was liked more than the user
-    likes others, and more than others like it.
-    """
-
-    above: float
-    recently: float
-    own: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, spec: FeatureSpec, history: History, counters: ItemCounters) -> "Leanings":
-        """Those of a history; what items are worth is what counters say now."""
-        newest = history.last(max(TASTE_EVENTS, spec.history_length))
-        own = np.empty(len(newest), np.float32)
-        scale = (spec.value_low, spec.value_high)
-        above, recently = counters.leanings(newest.rows, newest.values, scale, RECENT, PRIOR_OWN, own)
-        return cls(above, recently, own)
-
-
 def user_tower_inputs(spec: FeatureSpec, moment: Moment, items: ItemTable) -> Inputs:
     """Inputs of user_tower.onnx with B = 1 and L = min(history, spec.history_length); L is at least 1 (padding)."""
     return _history_inputs(spec, [moment], items, spec.history_length) | _user_ids([moment])
@@ -130,15 +105,23 @@ def ranker_inputs(
     evidence: Mapping[str, Evidence],
     items: ItemTable,
     counters: ItemCounters,
+    tables: Mapping[str, Echoes],
 ) -> Inputs:
     """`ranker_batch` of one user."""
-    return ranker_batch(spec, [Judged(moment, user_vector, candidates, evidence)], items, counters)
+    return ranker_batch(spec, [Judged(moment, user_vector, candidates, evidence)], items, counters, tables)
 
 
-def ranker_batch(spec: FeatureSpec, judged: Sequence[Judged], items: ItemTable, counters: ItemCounters) -> Inputs:
+def ranker_batch(
+    spec: FeatureSpec,
+    judged: Sequence[Judged],
+    items: ItemTable,
+    counters: ItemCounters,
+    tables: Mapping[str, Echoes],
+) -> Inputs:
     """Inputs of ranker.onnx for B users; candidates are padded behind to the longest list, with row 0 of the catalogue.
 
-    What is read of items is read once for all users.
+    `tables` are the channels' own by name; one that is missing says nothing. What is read of items is read once for all
+    users.
     """
     moments, size = [one.moment for one in judged], max(len(one.candidates) for one in judged)
     rows = np.zeros((len(judged), size), np.int64)
@@ -152,8 +135,7 @@ def ranker_batch(spec: FeatureSpec, judged: Sequence[Judged], items: ItemTable, 
     made["user_vector"] = np.stack([one.vector for one in judged]).astype(np.float32, copy=False)
     made["user_features"] = told
     made["candidate_vectors"] = vectors
-    own = [one.own for one in leanings]
-    made["candidate_features"] = _candidate_features(spec, judged, rows, vectors, items, counters, own)
+    made["candidate_features"] = _candidate_features(spec, judged, rows, vectors, items, counters, leanings, tables)
     return made
 
 
@@ -165,7 +147,13 @@ def candidate_feature_names(spec: FeatureSpec) -> list[str]:
     if len(spec.event_types) > 1:
         names += [f"rate:{event}" for event in spec.event_types]
     crosses = ("attributes", "liking", "seen", "seen_last", "taste", "taste_liking")
-    return [*names, "item:age", "item:value", *(f"cross:{name}" for name in crosses)]
+    names += ["item:age", "item:value", *(f"cross:{name}" for name in crosses)]
+    return names + [f"{channel}:{what}" for channel in echoing(spec) for what in ("echo", "heard")]
+
+
+def echoing(spec: FeatureSpec) -> list[str]:
+    """Names of the channels by whose tables a user's leanings echo: where events have values, all that have one."""
+    return [channel.name for channel in spec.channels if spec.valued and channel.kind == "neighbours"]
 
 
 def user_feature_names(spec: FeatureSpec) -> list[str]:
@@ -216,30 +204,47 @@ def _candidate_features(
     vectors: NDArray[np.float32],
     items: ItemTable,
     counters: ItemCounters,
-    own: Sequence[NDArray[np.float32]],
+    leanings: Sequence[Leanings],
+    tables: Mapping[str, Echoes],
 ) -> NDArray[np.float32]:
     """The columns of `candidate_feature_names` of rows [B, C] with vectors [B, C, D], float32 [B, C, F].
 
-    `own` are each user's `Leanings.own`. Each group is written where it belongs; what stands for padding is of no use.
+    Each group is written where it belongs; what stands for padding is of no use.
     """
     of_channels, of_items = 2 * len(spec.channels), counters.width - (len(spec.event_types) == 1)
-    flat, width = rows.reshape(-1), of_channels + of_items + 7
+    flat, begin, heard = rows.reshape(-1), of_channels + of_items + 1, echoing(spec)
+    width, crosses = begin + 6 + 2 * len(heard), slice(begin, begin + 4)
     made = np.zeros((*rows.shape, width), np.float32)
     item_columns(spec, counters, flat, made.reshape(-1, width)[:, of_channels : of_channels + of_items + 1])
     attributes = items.attributes(flat)
     attributes = attributes.reshape(*rows.shape, attributes.shape[1])
     directions = np.empty((len(judged), 3, spec.dim), np.float32)
-    for one, direction, mine in zip(judged, directions, own, strict=True):
+    for one, direction, mine in zip(judged, directions, leanings, strict=True):
         direction[0] = one.vector
-        _tastes(one.moment.history, items, mine, direction[1:])
+        _tastes(one.moment.history, items, mine.own, direction[1:])
     dots = directions @ vectors.transpose(0, 2, 1)
     for place, one in enumerate(judged):
         size = len(one.candidates)
         out = made[place, :size]
         channel_columns(spec.channels, one.candidates, one.evidence, dots[place, 0, :size], out[:, :of_channels])
-        _crosses(spec, one.moment.history, one.candidates, attributes[place, :size], items, own[place], out[:, -6:-2])
-    made[..., -2], made[..., -1] = dots[:, 1], dots[:, 2]
+        mine = leanings[place]
+        _crosses(spec, one.moment.history, one.candidates, attributes[place, :size], items, mine.own, out[:, crosses])
+        _echoes(heard, tables, mine, one.candidates, out[:, begin + 6 :])
+    made[..., begin + 4 : begin + 6] = dots[:, 1:].transpose(0, 2, 1)
     return made
+
+
+def _echoes(
+    names: Sequence[str],
+    tables: Mapping[str, Echoes],
+    leanings: Leanings,
+    candidates: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    """What leanings say of candidates by some channels' tables, into [C, 2 · len(names)]; 0 where there is no table."""
+    for number, name in enumerate(names):
+        if name in tables:
+            tables[name].echoed(leanings.rows, leanings.values, leanings.own, candidates, out[:, 2 * number :][:, :2])
 
 
 def channel_columns(

@@ -47,8 +47,8 @@ class ContextSpec(Frozen):
 
 
 def _absent(value: object) -> bool:
-    """Left out of the canonical JSON, so that the digest of a spec without chains is the one it always had."""
-    return value is None
+    """Left out of the canonical JSON, so that the digest of a spec without chains and values is as it always was."""
+    return value is None or value is False
 
 
 class TaskSpec(Frozen):
@@ -93,6 +93,7 @@ class FeatureSpec(Frozen):
     half_lives: tuple[float, ...] = (86400.0, 7 * 86400.0, 30 * 86400.0)  # seconds, then always the undecayed count
     value_low: float = 0.0  # range of event values, mapped to [0, 1] as an input
     value_high: float = 1.0
+    valued: bool = Field(default=False, exclude_if=_absent)  # whether events have values that differ
     channels: Annotated[tuple[ChannelSpec, ...], Field(min_length=1)]  # order of the channel features
 
     def chains(self) -> dict[int, int]:

@@ -4,11 +4,12 @@ Where N items are known, row N + i is item i as if put at run time, row 2 N + i 
 its id.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.features.leanings import Echoes
 from model.features.neighbours import Evidence
 from model.nn.graph import NONE
 from model.train.arrays import Features
@@ -41,6 +42,26 @@ def renamed(found: Evidence, rows: NDArray[np.int64], size: int) -> Evidence:
     guise = np.arange(size)
     guise[rows % size] = rows
     return Evidence(guise[found.rows], found.scores, guise[found.beyond], found.beyond_scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Guised:
+    """A table of N = `size` items that reads no events: what stands there without its id has its item's row."""
+
+    table: Echoes
+    size: int
+
+    def echoed(
+        self,
+        rows: NDArray[np.int64],
+        values: NDArray[np.float32],
+        own: NDArray[np.float32],
+        candidates: NDArray[np.int64],
+        out: NDArray[np.float32],
+    ) -> None:
+        """As the table's."""
+        nameless = candidates >= 2 * self.size
+        self.table.echoed(rows, values, own, candidates - nameless * (2 * self.size), out)
 
 
 def in_guises(

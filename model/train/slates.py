@@ -11,6 +11,7 @@ from tqdm import tqdm
 from model.data.log import Log
 from model.events import History
 from model.features.counters import ItemCounters
+from model.features.leanings import Echoes
 from model.features.neighbours import Evidence, Neighbours
 from model.features.ranking import (
     ArrayItems,
@@ -24,7 +25,7 @@ from model.features.spec import FeatureSpec
 from model.train.arrays import rivals
 from model.train.beside import Beside
 from model.train.counting import count
-from model.train.guises import in_guises, inserted, nameless, renamed
+from model.train.guises import Guised, in_guises, inserted, nameless, renamed
 from model.train.moments import PAD, Moments
 from model.train.tables import OF_CONTENT
 
@@ -106,6 +107,12 @@ class Knowledge:
     items: ArrayItems
     met: NDArray[np.bool_]
 
+    @property
+    def guised(self) -> dict[str, Echoes]:
+        """The tables as they read items in guises: those of content know what stands there without its id."""
+        size = len(self.met)
+        return {name: Guised(one, size) if name in OF_CONTENT else one for name, one in self.tables.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:
@@ -172,7 +179,7 @@ class SlateBuilder:
         allowed[history.rows] = False
         evidence = self.evidence(history, vector, known, allowed)
         moment = self.moment(int(group[0]), history)
-        made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters)
+        made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters, known.tables)
         roles = np.full(len(group), JUDGED, np.int8)
         return _Made(group, candidates, roles, made["candidate_features"][0], made["user_features"][0], False, False)
 
@@ -205,7 +212,7 @@ class SlateBuilder:
             candidates = self._guised(candidates, len(allowed), generator)
             evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known)
         moment = self.moment(row, history)
-        made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters)
+        made = ranker_inputs(self.spec, moment, vector, candidates, evidence, known.items, counters, known.guised)
         features, of_user = made["candidate_features"][0], made["user_features"][0]
         return _Made(events, candidates, roles, features, of_user, fresh, positive in offers, chances)
 

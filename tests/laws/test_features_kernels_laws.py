@@ -229,6 +229,23 @@ def test_leanings(seed: int, size: int, prior: float, told: float) -> None:
         assert levels == (0.0, 0.0)
 
 
+@given(seeds, sizes, sizes, st.integers(0, 9), st.floats(0, 1))
+def test_echoed(seed: int, size: int, asked: int, near: int, told: float) -> None:
+    generator = np.random.default_rng(seed)
+    indptr, indices, weights = table(generator)
+    rows, candidates = generator.integers(0, CATALOGUE, size), generator.integers(0, CATALOGUE, asked)  # some twice
+    values, own = np.ones(size, np.float32), generator.normal(size=size).astype(np.float32)
+    values[generator.random(size) >= told] = np.nan
+    arguments = (indptr, indices, weights, rows, values, own, candidates, near, 2.0)
+    _, (out,) = check_both("echoed", *arguments, outs=(np.zeros((asked, 2), np.float32),))
+    both = np.zeros((2, CATALOGUE))
+    for row, leaning in zip(rows[~np.isnan(values)], own[~np.isnan(values)], strict=True):
+        for at in range(*indptr[row : row + 2][:2])[:near] if row < 50 else ():
+            both[:, indices[at]] += weights[at] / weights[indptr[row]] * np.asarray([leaning, 1.0])
+    np.testing.assert_allclose(out[:, 0], (both[0] / (both[1] + 2))[candidates], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(out[:, 1], np.log1p(both[1])[candidates], rtol=1e-4)
+
+
 @given(st.lists(st.floats(-9, 9, width=32) | st.just(float("nan"))), st.floats(-3, 3), st.floats(0, 5))
 def test_scaled(values: list[float], low: float, width: float) -> None:
     given_ = np.asarray(values, np.float32)
@@ -313,6 +330,7 @@ def test_rows_that_are_not_there_are_refused_by_both() -> None:
     check_refused("habits", IndexError, np.asarray([2]), SCORE, np.ones(1), 1.0, 0.9, 2.0, 1, np.zeros(7, np.float32))
 
 
+NO_TABLE = np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
 WRONG: list[tuple[str, type[Exception], Callable[[], tuple[object, ...]]]] = [
     ("best", TypeError, lambda: (ONE, np.ones(1), None, NO_ROWS, ONE, SCORE)),  # float64 scores
     ("best", TypeError, lambda: (np.zeros(1, np.int32), SCORE, None, NO_ROWS, ONE.copy(), SCORE.copy())),
@@ -329,6 +347,8 @@ WRONG: list[tuple[str, type[Exception], Callable[[], tuple[object, ...]]]] = [
     ("take", ValueError, lambda: (np.ones((3, 2)), ONE, np.zeros((1, 3)))),
     ("platt", ValueError, lambda: (SCORE, 1.0, 0.0, np.zeros(2, np.float32))),
     ("blend", ValueError, lambda: (np.ones((1, 2), np.float32), np.ones(2), np.ones(2), np.ones(1), np.zeros(1))),
+    ("echoed", ValueError, lambda: (*NO_TABLE, ONE, SCORE, SCORE[:0], ONE, 5, 1.0, np.zeros((1, 2), np.float32))),
+    ("echoed", ValueError, lambda: (*NO_TABLE, ONE, SCORE, SCORE, ONE, 5, 1.0, np.zeros((1, 3), np.float32))),
     ("gaps", ValueError, lambda: (np.ones(2), 1.0, np.ones(1), np.zeros(1, np.int64))),
 ]
 
@@ -352,3 +372,5 @@ def test_a_corrupt_table_is_refused() -> None:
     broken = np.asarray([0, 9], np.int64), np.asarray([0], np.int32), SCORE
     with pytest.raises(IndexError, match="entries 0 to 9 of 1"):
         kernels.neighbours(*broken, ONE, SCORE, None, NO_ROWS, ONE.copy(), SCORE.copy(), ONE.copy(), SCORE.copy())
+    with pytest.raises(IndexError, match="entries 0 to 9 of 1"):
+        kernels.echoed(*broken, ONE * 0, SCORE, SCORE, ONE, 10, 1.0, np.zeros((1, 2), np.float32))

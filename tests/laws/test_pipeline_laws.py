@@ -160,8 +160,9 @@ def test_training_and_serving_read_the_same(user_id: str) -> None:
     rows = np.arange(ITEMS)
     offline = evidence_of_training(moment.history, vector)
     counters, view = sealed().counters(), engine.catalogue.view
-    ours = ranker_inputs(sealed().spec, asked.moment, vector, rows, served, view, engine.live.counters)
-    theirs = ranker_inputs(sealed().spec, moment, vector, rows, offline, view, counters)
+    ours = ranker_inputs(sealed().spec, asked.moment, vector, rows, served, view, engine.live.counters, engine.tables)
+    tables = {one.name: sealed().neighbours(one.name) for one in sealed().spec.channels if one.kind == "neighbours"}
+    theirs = ranker_inputs(sealed().spec, moment, vector, rows, offline, view, counters, tables)
     for name, values in ours.items():
         np.testing.assert_allclose(values, theirs[name], rtol=1e-6, err_msg=name)
 

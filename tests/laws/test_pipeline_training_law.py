@@ -8,7 +8,7 @@ from app.batch.replay import Replay, Timeline
 from app.pipeline.user import before
 from model.data.log import TRAIN, Log
 from model.features.counters import ItemCounters
-from model.features.ranking import ArrayItems, Inputs, Moment
+from model.features.ranking import ArrayItems, Inputs, Moment, candidate_feature_names
 from model.train.moments import Moments
 from model.train.slates import Draw, Knowledge, SlateBuilder, Slates
 from tests.bundles import random_log
@@ -60,6 +60,8 @@ def test_candidate_and_user_features_are_the_same(slates: Slates) -> None:
         ItemCounters.empty(ITEMS, 3, sealed().spec.half_lives), Timeline(LOG.item, LOG.type, LOG.value, LOG.time)
     )
     bulk = Bulk(shared_engine(), replay.counters)
+    echoes = [name.endswith((":echo", ":heard")) for name in candidate_feature_names(sealed().spec)]
+    assert slates.features[..., echoes].any(axis=(0, 1)).all()
     for place, row in enumerate(ROWS.tolist()):
         candidates = slates.candidates[place][slates.candidates[place] >= 0]
         replay.until(float(LOG.time[row]))

@@ -4,7 +4,7 @@ from app.pipeline.channels.base import Channel, ChannelRequest, SpecChannel
 from app.pipeline.channels.personal import NeighbourChannel, TowerChannel
 from model.bundle import Bundle
 
-__all__ = ["Channel", "ChannelRequest", "SpecChannel", "spec_channels"]
+__all__ = ["Channel", "ChannelRequest", "NeighbourChannel", "SpecChannel", "spec_channels"]
 
 
 def spec_channels(bundle: Bundle) -> tuple[SpecChannel, ...]:

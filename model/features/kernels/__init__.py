@@ -16,6 +16,7 @@ if TYPE_CHECKING or not NATIVE:
         blend,
         counted,
         crosses,
+        echoed,
         evidence,
         gaps,
         habits,
@@ -34,6 +35,7 @@ else:
         blend,
         counted,
         crosses,
+        echoed,
         evidence,
         gaps,
         habits,
@@ -48,6 +50,6 @@ else:
     )
 
 __all__ = [
-    "NATIVE", "best", "blend", "counted", "crosses", "evidence", "gaps", "habits", "leanings", "merge", "nearest",
-    "neighbours", "platt", "scaled", "take", "valued",
+    "NATIVE", "best", "blend", "counted", "crosses", "echoed", "evidence", "gaps", "habits", "leanings", "merge",
+    "nearest", "neighbours", "platt", "scaled", "take", "valued",
 ]  # fmt: skip

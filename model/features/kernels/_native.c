@@ -897,6 +897,94 @@ end:
     return result;
 }
 
+/* ---- echoed(indptr, indices, weights, rows, values, own, candidates, near, pseudo, out): what leanings say of others --- */
+
+typedef struct {
+    double told, whole; /* sums of nearness times leaning, and of nearness */
+} Echo;
+
+#define ASIDE 8 /* sums of what is no candidate: it is added too, since nobody can foresee which entry is one */
+
+static uint32_t *asked = NULL; /* of each row the number of its sums, 0 for none; between calls all are 0 */
+static Py_ssize_t asked_room = 0;
+
+static int asked_for(Py_ssize_t rows) {
+    if (rows <= asked_room) return 1;
+    free(asked);
+    asked = calloc(rows, sizeof *asked);
+    asked_room = asked ? rows : 0;
+    if (!asked) PyErr_NoMemory();
+    return asked != NULL;
+}
+
+static PyObject *echoed(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *indptr_, *indices_, *weights_, *rows_, *values_, *own_, *candidates_, *out_, *result = NULL;
+    Py_ssize_t near;
+    double pseudo;
+    if (!PyArg_ParseTuple(args, "OOOOOOOndO", &indptr_, &indices_, &weights_, &rows_, &values_, &own_, &candidates_, &near,
+                          &pseudo, &out_))
+        return NULL;
+    Held held = {.count = 0};
+    Columns out;
+    Echo *echoes = NULL;
+    Py_buffer *indptr = read_(&held, indptr_, "indptr", 'l', 1);
+    Py_buffer *indices = indptr ? read_(&held, indices_, "indices", 'i', 1) : NULL;
+    Py_buffer *weights = indices ? read_(&held, weights_, "weights", 'f', 1) : NULL;
+    Py_buffer *rows = weights ? read_(&held, rows_, "rows", 'l', 1) : NULL;
+    Py_buffer *values = rows ? read_(&held, values_, "values", 'f', 1) : NULL;
+    Py_buffer *own = values ? read_(&held, own_, "own", 'f', 1) : NULL;
+    Py_buffer *candidates = own ? read_(&held, candidates_, "candidates", 'l', 1) : NULL;
+    if (!candidates || !is_long(weights, size_of(indices), "weights") || !is_long(values, size_of(rows), "values")) goto end;
+    if (!is_long(own, size_of(rows), "own") || !columns_of(&held, out_, size_of(candidates), 2, &out)) goto end;
+    const int64_t *start = indptr->buf, *row = rows->buf, *candidate = candidates->buf;
+    const int32_t *index = indices->buf;
+    const float *weight = weights->buf, *value = values->buf, *left = own->buf;
+    Py_ssize_t known = size_of(indptr) - 1, many = size_of(candidates);
+    for (Py_ssize_t i = 0; i < size_of(rows); i++) {
+        if (row[i] < 0 || row[i] >= known) continue;
+        int64_t from = start[row[i]], to = start[row[i] + 1];
+        if (from < 0 || to < from || to > size_of(indices)) {
+            PyErr_Format(PyExc_IndexError, "neighbours of row %lld: entries %lld to %lld of %zd", (long long)row[i],
+                         (long long)from, (long long)to, size_of(indices));
+            goto end;
+        }
+    }
+    if (!asked_for(known)) goto end;
+    echoes = calloc(many + ASIDE, sizeof *echoes);
+    if (!echoes) {
+        PyErr_NoMemory();
+        goto end;
+    }
+    for (Py_ssize_t c = 0; c < many; c++)
+        if (candidate[c] >= 0 && candidate[c] < known) asked[candidate[c]] = (uint32_t)(c + ASIDE);
+    for (Py_ssize_t i = 0; i < size_of(rows); i++) {
+        if (row[i] < 0 || row[i] >= known || isnan(value[i])) continue;
+        int64_t from = start[row[i]], to = start[row[i] + 1];
+        to = to - from > near ? from + near : to;
+        double each = to > from ? 1.0 / (double)weight[from] : 0.0, leaning = each * left[i];
+        for (int64_t at = from; at < to; at++) {
+            if ((uint64_t)index[at] >= (uint64_t)known) continue; /* below 0 as well */
+            uint32_t number = asked[index[at]];
+            Echo *echo = &echoes[number + (at & (number - 1u) >> 29)]; /* for 0 the last three bits of `at` */
+            echo->told += weight[at] * leaning, echo->whole += weight[at] * each;
+        }
+    }
+    for (Py_ssize_t c = 0; c < many; c++) {
+        int met_ = candidate[c] >= 0 && candidate[c] < known;
+        Echo echo = met_ ? echoes[asked[candidate[c]]] : (Echo){0.0, 0.0};
+        *cell(&out, c, 0) = (float)(echo.told / (echo.whole + pseudo));
+        *cell(&out, c, 1) = (float)log1p(echo.whole);
+    }
+    for (Py_ssize_t c = 0; c < many; c++)
+        if (candidate[c] >= 0 && candidate[c] < known) asked[candidate[c]] = 0;
+    result = Py_NewRef(Py_None);
+end:
+    free(echoes);
+    let_go(&held);
+    return result;
+}
+
 /* ---- scaled(values, low, high, out) ------------------------------------------------------------------------------- */
 
 static PyObject *scaled(PyObject *self, PyObject *args) {
@@ -1094,7 +1182,7 @@ static PyMethodDef methods[] = {
     {"valued", valued, METH_VARARGS, NULL},      {"scaled", scaled, METH_VARARGS, NULL},
     {"gaps", gaps, METH_VARARGS, NULL},          {"habits", habits, METH_VARARGS, NULL},
     {"take", take, METH_VARARGS, NULL},          {"platt", platt, METH_VARARGS, NULL},
-    {"blend", blend, METH_VARARGS, NULL},
+    {"blend", blend, METH_VARARGS, NULL},        {"echoed", echoed, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -233,6 +233,39 @@ def leanings(
     return usual, recently
 
 
+def echoed(
+    indptr: Rows,
+    indices: NDArray[np.int32],
+    weights: Floats,
+    rows: Rows,
+    values: Floats,
+    own: Floats,
+    candidates: Rows,
+    near: int,
+    pseudo: float,
+    out: Floats,
+) -> None:
+    """What a user thinks of a candidate's neighbours: Σ s · own / (Σ s + pseudo), and log(1 + Σ s).
+
+    s is how near the candidate is to an item that the user gave a value (NaN: none): what it weighs among that item's
+    `near` first neighbours in a table as of `neighbours`, over what the first weighs. rows int64 [L], silent beyond N ·
+    values, own float32 [L] · candidates int64 [C], in any order · out float32 [C, 2].
+    """
+    known = (rows >= 0) & (rows < len(indptr) - 1) & (values == values)  # NaN is not
+    rows, own = rows[known], own[known]
+    starts, unique = indptr.take(rows), np.unique(candidates)
+    counts = np.minimum(indptr.take(rows + 1) - starts, near)
+    at = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+    whose = np.repeat(np.arange(len(rows)), counts)
+    asked = np.isin(indices[at], unique)
+    at, whose = at[asked], whose[asked]
+    nearness, places = weights[at] / weights[starts[whose]], unique.searchsorted(indices[at])
+    told = np.bincount(places, nearness * own[whose].astype(np.float64), len(unique))
+    whole = np.bincount(places, nearness, len(unique))
+    found = np.stack([told / (whole + pseudo), np.log1p(whole)], axis=1)
+    out[:] = found[unique.searchsorted(candidates)]
+
+
 def _check_rows(rows: Rows) -> None:
     if len(rows) and rows.min() < 0:
         raise IndexError(f"row {rows.min()}: rows start at 0")

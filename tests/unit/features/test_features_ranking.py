@@ -5,11 +5,11 @@ import pytest
 
 from model.events import History
 from model.features.counters import ItemCounters
-from model.features.neighbours import Evidence
+from model.features.leanings import Leanings
+from model.features.neighbours import PRIOR_ECHO, Evidence, Neighbours
 from model.features.ranking import (
     ArrayItems,
     Judged,
-    Leanings,
     Moment,
     candidate_feature_names,
     ranker_batch,
@@ -30,12 +30,18 @@ SPEC = FeatureSpec(
     rank_history=2,
     value_low=1.0,
     value_high=5.0,
+    valued=True,
     channels=(ChannelSpec(name="tower", kind="tower"), ChannelSpec(name="cooccurrence", kind="neighbours")),
 )
 RNG = np.random.default_rng(0)
 ITEMS = ArrayItems(RNG.normal(size=(6, 4)).astype(np.float32), np.asarray([[1], [1], [2], [2], [0], [1]], np.int32))
 COUNTERS = ItemCounters.empty(6, 2, SPEC.half_lives)
 USER = np.ones(4, np.float32)
+TABLES = {
+    "cooccurrence": Neighbours.build(
+        np.asarray([0, 0, 1, 1]), np.asarray([3, 4, 3, 5]), np.asarray([4.0, 2.0, 2.0, 1.0]), 6
+    )
+}
 
 
 def moment(history: History, now: float = 100.0) -> Moment:
@@ -44,7 +50,7 @@ def moment(history: History, now: float = 100.0) -> Moment:
 
 def columns(history: History, candidates: list[int], evidence: dict[str, Evidence]) -> dict[str, list[float]]:
     rows = np.asarray(candidates, np.int64)
-    made = ranker_inputs(SPEC, moment(history), USER, rows, evidence, ITEMS, COUNTERS)["candidate_features"]
+    made = ranker_inputs(SPEC, moment(history), USER, rows, evidence, ITEMS, COUNTERS, TABLES)["candidate_features"]
     return {name: made[0, :, place].tolist() for place, name in enumerate(candidate_feature_names(SPEC))}
 
 
@@ -52,7 +58,7 @@ HISTORY = History.of([0, 1, 2], [1, 2, 2], [np.nan, 5.0, 1.0], [10.0, 20.0, 90.0
 
 
 def test_shapes_follow_the_spec() -> None:
-    made = ranker_inputs(SPEC, moment(HISTORY), USER, np.arange(5), {}, ITEMS, COUNTERS)
+    made = ranker_inputs(SPEC, moment(HISTORY), USER, np.arange(5), {}, ITEMS, COUNTERS, TABLES)
     assert made["history_vectors"].shape == (1, 2, 4)
     assert made["candidate_vectors"].shape == (1, 5, 4)
     assert made["candidate_features"].shape == (1, 5, len(candidate_feature_names(SPEC)))
@@ -89,7 +95,7 @@ def test_leanings_are_what_a_user_thinks_of_items_beside_what_others_do() -> Non
     assert found.above == pytest.approx(above.sum() / 4)
     assert found.recently == pytest.approx((0.81 * above[0] + 0.9 * above[1]) / (0.81 + 0.9 + 2))
     np.testing.assert_allclose(found.own, [*(above - found.above), 0.0], rtol=1e-5)
-    made = ranker_inputs(SPEC, moment(history), USER, np.arange(6), {}, ITEMS, counters)
+    made = ranker_inputs(SPEC, moment(history), USER, np.arange(6), {}, ITEMS, counters, TABLES)
     named = dict(zip(user_feature_names(SPEC), made["user_features"][0].tolist(), strict=True))
     assert (named["history:above"], named["history:recently_above"]) == pytest.approx((found.above, found.recently))
     cross = dict(zip(candidate_feature_names(SPEC), made["candidate_features"][0].T, strict=True))
@@ -103,6 +109,26 @@ def test_who_values_nothing_leans_nowhere() -> None:
     assert (found.above, found.recently, found.own.tolist()) == (0.0, 0.0, [0.0, 0.0])
 
 
+def test_what_a_user_thinks_of_items_echoes_in_those_near_them() -> None:
+    history = History.of([0, 1, 2], [2, 2, 1], [5.0, 1.0, np.nan], [10.0, 20.0, 90.0])
+    own = Leanings.of(SPEC, history, COUNTERS).own
+    found = columns(history, [3, 4, 5, 2], {})
+    told = [own[0] + own[1], own[0] / 2, own[1] / 2, 0.0]
+    whole = np.asarray([2.0, 0.5, 0.5, 0.0])
+    np.testing.assert_allclose(found["cooccurrence:echo"], told / (whole + PRIOR_ECHO), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(found["cooccurrence:heard"], np.log1p(whole), rtol=1e-5)
+
+
+def test_nothing_echoes_where_there_are_no_values_and_without_a_table() -> None:
+    untold = columns(History.of([0, 1], [1, 1], [np.nan, np.nan], [10.0, 20.0]), [3, 4], {})
+    assert untold["cooccurrence:echo"] == untold["cooccurrence:heard"] == [0.0, 0.0]
+    made = ranker_inputs(SPEC, moment(HISTORY), USER, np.arange(5), {}, ITEMS, COUNTERS, {})["candidate_features"]
+    assert not made[..., -2:].any()
+    silent = SPEC.model_copy(update={"valued": False})
+    assert len(candidate_feature_names(SPEC)) - len(candidate_feature_names(silent)) == 2
+    assert silent.digest() == FeatureSpec.model_validate(silent.model_dump(exclude={"valued"})).digest()
+
+
 def test_gaps_run_to_the_next_event_and_to_now() -> None:
     made = user_tower_inputs(SPEC, moment(HISTORY), ITEMS)
     assert made["history_gaps"][0].tolist() == SPEC.gap_ids(np.asarray([10.0, 70.0, 10.0])).tolist()
@@ -111,7 +137,7 @@ def test_gaps_run_to_the_next_event_and_to_now() -> None:
 
 
 def test_an_empty_history_is_one_padded_event() -> None:
-    made = ranker_inputs(SPEC, moment(History.of(), np.nan), USER, np.arange(2), {}, ITEMS, COUNTERS)
+    made = ranker_inputs(SPEC, moment(History.of(), np.nan), USER, np.arange(2), {}, ITEMS, COUNTERS, TABLES)
     assert made["history_types"].tolist() == [[0]]
     assert made["history_vectors"].shape == (1, 1, 4)
     assert all(np.isfinite(values).all() for values in made.values())
@@ -135,11 +161,11 @@ def test_users_that_are_read_together_read_what_they_read_alone() -> None:
     lists = [np.asarray([3, 1]), np.asarray([0, 2, 4, 1]), np.empty(0, np.int64)]
     evidence = {"cooccurrence": Evidence(np.asarray([4, 1]), np.asarray([0.5, 0.25], np.float32))}
     told = [Judged(moment(one), USER, rows, evidence) for one, rows in zip(histories, lists, strict=True)]
-    made = ranker_batch(SPEC, told, ITEMS, COUNTERS)
+    made = ranker_batch(SPEC, told, ITEMS, COUNTERS, TABLES)
     assert made["candidate_features"].shape[:2] == (3, 4)
     assert made["history_types"].shape == (3, SPEC.rank_history)
     for place, one in enumerate(told):
-        alone = ranker_inputs(SPEC, *one, ITEMS, COUNTERS)
+        alone = ranker_inputs(SPEC, *one, ITEMS, COUNTERS, TABLES)
         assert alone.keys() == made.keys()
         for name, array in alone.items():
             mine = made[name][place]

@@ -126,7 +126,9 @@ def test_padding_changes_no_output() -> None:
     for user, size in zip(users, (3, 60, 17, 1), strict=True):
         asked = channel_request(engine, user)
         rows, (offers,) = np.arange(size), engine.evidence([asked])
-        rankers.append(ranker_inputs(spec, asked.moment, asked.vector, rows, offers, view, engine.live.counters))
+        rankers.append(
+            ranker_inputs(spec, asked.moment, asked.vector, rows, offers, view, engine.live.counters, engine.tables)
+        )
     assert padded(rankers)["candidate_vectors"].shape == (4, 60, spec.dim)
     for inputs, logits in zip(rankers, together(networks.ranker, "logits", rankers), strict=True):
         np.testing.assert_allclose(logits, networks.ranker.run(["logits"], inputs)[0][0], atol=2e-5)
@@ -197,7 +199,16 @@ def test_very_different_lengths_have_runs_of_their_own() -> None:
     (offers,) = engine.evidence([asked])
     lengths = (500, 1, 300, 2)
     inputs = [
-        ranker_inputs(spec, asked.moment, asked.vector, np.arange(size) % len(view), offers, view, engine.live.counters)
+        ranker_inputs(
+            spec,
+            asked.moment,
+            asked.vector,
+            np.arange(size) % len(view),
+            offers,
+            view,
+            engine.live.counters,
+            engine.tables,
+        )
         for size in lengths
     ]
     ranker = Counted(engine.networks.ranker)

@@ -105,7 +105,7 @@ def test_a_judged_row_reads_what_the_batch_command_reads() -> None:
     allowed[history.rows] = False
     vector = np.ones(4, np.float32)
     evidence = builder.evidence(history, vector, known, allowed)
-    made = ranker_inputs(SPEC, moment, vector, np.asarray([4]), evidence, ITEM_TABLE, counters)
+    made = ranker_inputs(SPEC, moment, vector, np.asarray([4]), evidence, ITEM_TABLE, counters, known.tables)
     np.testing.assert_allclose(slates.features[2, :1], made["candidate_features"][0], rtol=1e-5)
     np.testing.assert_allclose(slates.user_features[2], made["user_features"][0], rtol=1e-5)
 

@@ -6,13 +6,13 @@ import torch
 from numpy.typing import NDArray
 
 from model.data.log import KnowledgeGraph
-from model.features.neighbours import Evidence
+from model.features.neighbours import Evidence, Neighbours
 from model.features.spec import AttributeSpec
 from model.nn.model import MultiTaskModel
 from model.train.arrays import Features
 from model.train.batches import item_vectors
 from model.train.content import Unseen, by_text_alone, settle
-from model.train.guises import in_guises, inserted, nameless_items, newcomers, renamed
+from model.train.guises import Guised, in_guises, inserted, nameless_items, newcomers, renamed
 from model.train.start import move, start, start_graph, start_vectors, turn
 from tests.learners import ITEMS, SPEC, USERS, WALK, features, net
 from tests.logs import make_log
@@ -187,3 +187,13 @@ def test_newcomers_stand_in_lists_where_their_scores_put_them_or_where_they_stoo
     more = inserted(found, np.asarray([12]), np.asarray([2.5], np.float32), 3)
     assert more.rows.tolist() == [4, 12, 2]
     assert renamed(found, np.asarray([22]), 10).rows.tolist() == [4, 22, 7]
+
+
+def test_leanings_echo_in_what_stands_without_its_id_as_in_the_item_itself_and_not_in_what_was_put_at_run_time() -> (
+    None
+):
+    near = Neighbours.build(np.zeros(2, np.int64), np.asarray([1, 2]), np.asarray([2.0, 1.0]), 10)
+    out, own = np.zeros((4, 2), np.float32), np.ones(1, np.float32)
+    Guised(near, 10).echoed(np.zeros(1, np.int64), own, own, np.asarray([1, 11, 21, 2]), out)
+    np.testing.assert_allclose(out[:, 1], np.log1p([1.0, 0.0, 1.0, 0.5]), rtol=1e-6)
+    np.testing.assert_array_equal(out[2], out[0])
