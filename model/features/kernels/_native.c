@@ -903,9 +903,9 @@ typedef struct {
     double told, whole; /* sums of nearness times leaning, and of nearness */
 } Echo;
 
-#define ASIDE 8 /* sums of what is no candidate: it is added too, since nobody can foresee which entry is one */
+#define BLOCK 64 /* entries of a table that are looked through at a time */
 
-static uint32_t *asked = NULL; /* of each row the number of its sums, 0 for none; between calls all are 0 */
+static uint32_t *asked = NULL; /* of each row the number of its sums, from 1 on; between calls all are 0 */
 static Py_ssize_t asked_room = 0;
 
 static int asked_for(Py_ssize_t rows) {
@@ -951,30 +951,38 @@ static PyObject *echoed(PyObject *self, PyObject *args) {
         }
     }
     if (!asked_for(known)) goto end;
-    echoes = calloc(many + ASIDE, sizeof *echoes);
+    echoes = calloc(many + 1, sizeof *echoes);
     if (!echoes) {
         PyErr_NoMemory();
         goto end;
     }
     for (Py_ssize_t c = 0; c < many; c++)
-        if (candidate[c] >= 0 && candidate[c] < known) asked[candidate[c]] = (uint32_t)(c + ASIDE);
+        if (candidate[c] >= 0 && candidate[c] < known) asked[candidate[c]] = (uint32_t)(c + 1);
     for (Py_ssize_t i = 0; i < size_of(rows); i++) {
         if (row[i] < 0 || row[i] >= known || isnan(value[i])) continue;
         int64_t from = start[row[i]], to = start[row[i] + 1];
         to = to - from > near ? from + near : to;
         double each = to > from ? 1.0 / (double)weight[from] : 0.0, leaning = each * left[i];
-        for (int64_t at = from; at < to; at++) {
-            if ((uint64_t)index[at] >= (uint64_t)known) continue; /* below 0 as well */
-            uint32_t number = asked[index[at]];
-            Echo *echo = &echoes[number + (at & (number - 1u) >> 29)]; /* for 0 the last three bits of `at` */
-            echo->told += weight[at] * leaning, echo->whole += weight[at] * each;
+        for (int64_t at = from, end = from; at < to; at = end) { /* nobody can foresee which entry names a candidate */
+            uint32_t numbers[BLOCK], found = 0;
+            float near_[BLOCK];
+            end = to - at > BLOCK ? at + BLOCK : to;
+            for (int64_t entry = at; entry < end; entry++) {
+                uint32_t number = (uint64_t)index[entry] < (uint64_t)known ? asked[index[entry]] : 0; /* not below 0 either */
+                numbers[found] = number, near_[found] = weight[entry];
+                found += number != 0;
+            }
+            for (uint32_t hit = 0; hit < found; hit++) {
+                Echo *echo = &echoes[numbers[hit]];
+                echo->told += near_[hit] * leaning, echo->whole += near_[hit] * each;
+            }
         }
     }
     for (Py_ssize_t c = 0; c < many; c++) {
         int met_ = candidate[c] >= 0 && candidate[c] < known;
         Echo echo = met_ ? echoes[asked[candidate[c]]] : (Echo){0.0, 0.0};
         *cell(&out, c, 0) = (float)(echo.told / (echo.whole + pseudo));
-        *cell(&out, c, 1) = (float)log1p(echo.whole);
+        *cell(&out, c, 1) = log1pf((float)echo.whole);
     }
     for (Py_ssize_t c = 0; c < many; c++)
         if (candidate[c] >= 0 && candidate[c] < known) asked[candidate[c]] = 0;
