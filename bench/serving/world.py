@@ -109,6 +109,7 @@ def spec(text: bool) -> FeatureSpec:
         max_profile=1,
         value_low=1.0,
         value_high=5.0,
+        valued=True,
         channels=(
             ChannelSpec(name="tower", kind="tower", size=200),
             ChannelSpec(name="cooccurrence", kind="neighbours", decay=0.8, depth=50, size=200),

@@ -904,8 +904,10 @@ typedef struct {
 } Echo;
 
 #define BLOCK 64 /* entries of a table that are looked through at a time */
+#define SHADOWS 13
 
-static uint32_t *asked = NULL; /* of each row the number of its sums, from 1 on; between calls all are 0 */
+static uint8_t shadow[1 << SHADOWS]; /* whether a candidate may be meant, by a hash that fits into the nearest cache */
+static uint32_t *asked = NULL;       /* of each row the number of its sums, from 1 on; between calls all are 0 */
 static Py_ssize_t asked_room = 0;
 
 static int asked_for(Py_ssize_t rows) {
@@ -916,6 +918,8 @@ static int asked_for(Py_ssize_t rows) {
     if (!asked) PyErr_NoMemory();
     return asked != NULL;
 }
+
+static inline uint32_t shadow_of(int32_t row) { return ((uint32_t)row * 2654435761u) >> (32 - SHADOWS); }
 
 static PyObject *echoed(PyObject *self, PyObject *args) {
     (void)self;
@@ -957,24 +961,28 @@ static PyObject *echoed(PyObject *self, PyObject *args) {
         goto end;
     }
     for (Py_ssize_t c = 0; c < many; c++)
-        if (candidate[c] >= 0 && candidate[c] < known) asked[candidate[c]] = (uint32_t)(c + 1);
+        if (candidate[c] >= 0 && candidate[c] < known) {
+            asked[candidate[c]] = (uint32_t)(c + 1);
+            shadow[shadow_of((int32_t)candidate[c])] = 1;
+        }
     for (Py_ssize_t i = 0; i < size_of(rows); i++) {
         if (row[i] < 0 || row[i] >= known || isnan(value[i])) continue;
         int64_t from = start[row[i]], to = start[row[i] + 1];
         to = to - from > near ? from + near : to;
         double each = to > from ? 1.0 / (double)weight[from] : 0.0, leaning = each * left[i];
         for (int64_t at = from, end = from; at < to; at = end) { /* nobody can foresee which entry names a candidate */
-            uint32_t numbers[BLOCK], found = 0;
-            float near_[BLOCK];
+            int64_t hits[BLOCK];
+            uint32_t found = 0;
             end = to - at > BLOCK ? at + BLOCK : to;
             for (int64_t entry = at; entry < end; entry++) {
-                uint32_t number = (uint64_t)index[entry] < (uint64_t)known ? asked[index[entry]] : 0; /* not below 0 either */
-                numbers[found] = number, near_[found] = weight[entry];
-                found += number != 0;
+                hits[found] = entry;
+                found += shadow[shadow_of(index[entry])];
             }
             for (uint32_t hit = 0; hit < found; hit++) {
-                Echo *echo = &echoes[numbers[hit]];
-                echo->told += near_[hit] * leaning, echo->whole += near_[hit] * each;
+                int64_t entry = hits[hit];
+                if ((uint64_t)index[entry] >= (uint64_t)known) continue; /* below 0 as well */
+                Echo *echo = &echoes[asked[index[entry]]]; /* the first is of those who were not asked for */
+                echo->told += weight[entry] * leaning, echo->whole += weight[entry] * each;
             }
         }
     }
@@ -985,7 +993,7 @@ static PyObject *echoed(PyObject *self, PyObject *args) {
         *cell(&out, c, 1) = log1pf((float)echo.whole);
     }
     for (Py_ssize_t c = 0; c < many; c++)
-        if (candidate[c] >= 0 && candidate[c] < known) asked[candidate[c]] = 0;
+        if (candidate[c] >= 0 && candidate[c] < known) asked[candidate[c]] = shadow[shadow_of((int32_t)candidate[c])] = 0;
     result = Py_NewRef(Py_None);
 end:
     free(echoes);
