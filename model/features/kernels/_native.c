@@ -944,8 +944,10 @@ static PyObject *echoed(PyObject *self, PyObject *args) {
     const int64_t *start = indptr->buf, *row = rows->buf, *candidate = candidates->buf;
     const int32_t *index = indices->buf;
     const float *weight = weights->buf, *value = values->buf, *left = own->buf;
-    Py_ssize_t known = size_of(indptr) - 1, many = size_of(candidates);
+    Py_ssize_t known = size_of(indptr) - 1, wanted = size_of(candidates);
     for (Py_ssize_t i = 0; i < size_of(rows); i++) {
+        if (i + AHEAD < size_of(rows) && row[i + AHEAD] >= 0 && row[i + AHEAD] < known)
+            ask_for(start + row[i + AHEAD], 2 * sizeof *start);
         if (row[i] < 0 || row[i] >= known) continue;
         int64_t from = start[row[i]], to = start[row[i] + 1];
         if (from < 0 || to < from || to > size_of(indices)) {
@@ -955,17 +957,22 @@ static PyObject *echoed(PyObject *self, PyObject *args) {
         }
     }
     if (!asked_for(known)) goto end;
-    echoes = calloc(many + 1, sizeof *echoes);
+    echoes = calloc(wanted + 1, sizeof *echoes);
     if (!echoes) {
         PyErr_NoMemory();
         goto end;
     }
-    for (Py_ssize_t c = 0; c < many; c++)
+    for (Py_ssize_t c = 0; c < wanted; c++)
         if (candidate[c] >= 0 && candidate[c] < known) {
             asked[candidate[c]] = (uint32_t)(c + 1);
             shadow[shadow_of((int32_t)candidate[c])] = 1;
         }
     for (Py_ssize_t i = 0; i < size_of(rows); i++) {
+        if (i + 1 < size_of(rows) && row[i + 1] >= 0 && row[i + 1] < known && !isnan(value[i + 1])) {
+            int64_t from = start[row[i + 1]], many = start[row[i + 1] + 1] - from;
+            many = many > near ? near : many;
+            if (many > 0) ask_for(index + from, many * sizeof *index), ask_for(weight + from, many * sizeof *weight);
+        }
         if (row[i] < 0 || row[i] >= known || isnan(value[i])) continue;
         int64_t from = start[row[i]], to = start[row[i] + 1];
         to = to - from > near ? from + near : to;
@@ -986,13 +993,13 @@ static PyObject *echoed(PyObject *self, PyObject *args) {
             }
         }
     }
-    for (Py_ssize_t c = 0; c < many; c++) {
+    for (Py_ssize_t c = 0; c < wanted; c++) {
         int met_ = candidate[c] >= 0 && candidate[c] < known;
         Echo echo = met_ ? echoes[asked[candidate[c]]] : (Echo){0.0, 0.0};
         *cell(&out, c, 0) = (float)(echo.told / (echo.whole + pseudo));
         *cell(&out, c, 1) = log1pf((float)echo.whole);
     }
-    for (Py_ssize_t c = 0; c < many; c++)
+    for (Py_ssize_t c = 0; c < wanted; c++)
         if (candidate[c] >= 0 && candidate[c] < known) asked[candidate[c]] = shadow[shadow_of((int32_t)candidate[c])] = 0;
     result = Py_NewRef(Py_None);
 end:
