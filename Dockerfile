@@ -14,7 +14,11 @@ WORKDIR /var/lib/polyrank
 FROM base AS build
 ARG PIP_EXTRA_INDEX_URL=
 # For the native loops of the request path (model/features/kernels); the images that run hold no compiler.
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+# A base whose Python is the distribution's has its headers in a package of their own.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+  && (test -e "$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" \
+    || apt-get install --yes --no-install-recommends python3-dev) \
+  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 ENV INSTALL="python -m pip install --no-cache-dir --constraint constraints/all.txt"
 COPY pyproject.toml README.md LICENSE ./

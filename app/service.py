@@ -17,9 +17,14 @@ from app.problems import not_found, unavailable
 from app.settings import Settings
 from app.state.store import Changes, ExportLog, StateStore, StoredItem
 from model.errors import BundleError, StateError
+from model.features import fused, kernels
 
 RETRY_REFUSED_S = 10.0  # a bundle that did not verify may still be on its way to this machine's disk
 DURABILITY_S = 60.0
+SLOW = (
+    "the native loops of the request path were not built, so a request takes several times the CPU; "
+    "install the package where a C compiler and Python's headers are"
+)
 T = TypeVar("T")
 
 
@@ -68,6 +73,8 @@ class Service:
 
     async def start(self) -> None:
         """Open the bundle and read what was changed at run time; with the state away, go on trying behind."""
+        if not (kernels.NATIVE and fused.NATIVE):
+            logger.warning(SLOW)
         await self._open_first()
         await self._tick()
         self._follower = asyncio.create_task(self._follow(), name="follow")

@@ -14,12 +14,13 @@ from app.main import create_app
 from app.problems import Problem
 from app.routes.endpoint import Call, Reply
 from app.routes.recommend import recommend
-from app.service import Service
+from app.service import SLOW, Service
 from app.state.memory import MemoryStore
 from app.state.store import StoredItem
 from app.wire import RecommendBody
 from model.bundle import MANIFEST
 from model.errors import BundleError
+from model.features import fused
 from tests.serving import ONE, TWO, FlakyStore, bundles, damage, eventually, ids, make_service, serving
 
 
@@ -31,6 +32,18 @@ def quiet() -> Iterator[TestClient]:
 
 def everything(client: TestClient) -> list[str]:
     return ids(client.post("/recommend", json={"n": 200, "exclude_seen": False}))
+
+
+def test_a_service_without_native_loops_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING"), serving():
+        pass
+    assert not caplog.records
+    monkeypatch.setattr(fused, "NATIVE", False)
+    with caplog.at_level("WARNING"), serving() as client:
+        assert client.post("/recommend", json={}).status_code == 200
+    assert [one.message for one in caplog.records] == [SLOW]
 
 
 def test_what_one_worker_is_told_the_other_knows_within_a_second() -> None:
