@@ -94,11 +94,11 @@ def test_kept_connections_end_up_evenly_on_the_workers(tmp_path: Path) -> None:
                 assert one.getresponse().read() == b'{"status":"ok"}'
             return [connections_of(pid, served.port) for pid in workers]
 
-        assert until(lambda: spread() == [4, 4]), spread()
-        rest = [spread() for _ in range(20)]
-        assert rest == [[4, 4]] * 20  # and there they stay
-        for one in kept:
-            one.close()
+        try:  # a worker may still close what was too much when it last looked; then they stay
+            assert until(lambda: [spread() for _ in range(40)] == [[4, 4]] * 40), spread()
+        finally:
+            for one in kept:
+                one.close()
 
 
 def connections_of(pid: int, port: int) -> int:
