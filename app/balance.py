@@ -51,7 +51,7 @@ class Balance:
         """Whether the connection at hand is to be closed after its answer; at most as many as are too many a look."""
         if not self._spare:
             return False
-        self._spare -= 1
+        self._spare, self._above = self._spare - 1, 0  # the next look is the first of two again: this one is moving
         return True
 
     async def follow(self, held: Callable[[], Sized]) -> None:
