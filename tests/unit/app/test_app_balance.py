@@ -45,6 +45,16 @@ def test_what_is_above_the_share_for_one_look_alone_is_on_its_way(tmp_path: Path
     assert not first.sheds()
 
 
+def test_who_has_closed_one_looks_twice_before_it_closes_more(tmp_path: Path) -> None:
+    first, second = workers(tmp_path, 6, 2)
+    assert [first.sheds(), first.sheds(), first.sheds()] == [True, True, False]
+    first.note(4)  # the second has not told yet that it holds 4 now, so 1 seems too many
+    assert not first.sheds()
+    second.note(4)
+    first.note(4)
+    assert not first.sheds()
+
+
 def test_a_worker_alone_has_no_balance(tmp_path: Path) -> None:
     Balance.create(tmp_path / FILE, 2)
     assert Balance.of(str(tmp_path), 0, 1) is None
