@@ -43,7 +43,7 @@ from model.train.twins import Twins, fit_twins
 
 GRAPH_NEIGHBOURS = 16
 VALID_SLATES = 1500
-AGAIN = 0.5  # of the epochs that were best, when towers go on with more events and nothing says how long
+AGAIN = 0.5  # of the epochs that were best, when towers go on with more events and nothing validates
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,15 +285,18 @@ class Learner:
         return found
 
     def refit(self) -> None:
-        """Teach the ranker again with the rows that validated, and let the towers go on with everything.
+        """Where the log is split by time, teach the ranker again with the rows that validated too; else let the towers
+        go on with everything.
 
-        The first only where the log is split by time: where it is split by user, towers and tables that made a list of
-        the newest events would have seen what it asks for.
+        By time, towers and tables of the past made the ranker's lists, as they do in service for what has come since:
+        the towers stay those that it has learned from, since it reads ones that went on worse (docs/quality.md, P2).
+        By user, towers and tables that made a list of the newest events would have seen what it asks for.
         """
-        self.teach_again()
-        everything = np.ones(len(self.plan.log), bool)
-        self.go_on(everything, self.record.refit_epoch)
-        self.maker.renew(self.features)
+        if self.plan.temporal:
+            self.teach_again()
+        else:
+            self.go_on(np.ones(len(self.plan.log), bool), self.record.refit_epoch)
+            self.maker.renew(self.features)
         self.record.stage("refit")
 
     def teach_again(self) -> None:

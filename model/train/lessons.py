@@ -215,15 +215,17 @@ class Lessons:
         return found
 
     def newest(self) -> list[Slates]:
-        """Where the log is split by time and lists are learned, the rows that validate as lessons; else nothing.
+        """Where the log is split by time, the rows that validate as lessons; else nothing.
 
-        They are the newest of all that is known, and likest to what will be asked. Their tables do not know them. What
-        users think of what they met does not drift so: without lists nothing was gained (docs/quality.md, P2).
+        They are the newest of all that is known, and likest to what will be asked. Their tables do not know them.
         """
-        if not (self.plan.temporal and self.objective.lists):
+        tasks, train = range(len(self.objective.tasks)), self.plan.train
+        if not self.plan.temporal:
             return []
-        known, rows = self.knowledge(self.tables(self.plan.train), self.plan.train), self.sample(self.plan.valid)
-        judged = self.judged(self.asked, self.asked.valid, range(len(self.objective.tasks)), self.plan.train)
+        judged = self.judged(self.asked, self.asked.valid, tasks, train)
+        if not self.objective.lists:
+            return [self.judged(self.events, self.events.valid, tasks, train), judged]
+        known, rows = self.knowledge(self.tables(train), train), self.sample(self.plan.valid)
         return [self.around(self.events, rows, self._draw(), known, "newest"), judged]
 
     def judged(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.config import Recipe
+from model.config import Recipe, Task
 from model.data.loading import load
 from model.train.fit import Learner
 from model.train.record import Record
@@ -31,11 +31,28 @@ def test_the_ranker_is_taught_again_where_the_log_is_split_by_time(tmp_path: Pat
     learner = learner_of(tmp_path, temporal)
     learner.fit_towers()
     learner.fit_ranker()
-    before, judgements = copy.deepcopy(learner.model.ranker.state_dict()), learner.judgements
+    before, judgements = copy.deepcopy(learner.model.state_dict()), learner.judgements
     learner.refit()
-    after = learner.model.ranker.state_dict()
-    assert any(not torch.equal(before[name], after[name]) for name in before) == temporal
+    changed = {name for name, one in learner.model.state_dict().items() if not torch.equal(before[name], one)}
+    of_ranker = {name for name in changed if name.startswith("ranker.")}
+    assert changed  # one of both, never both: a ranker reads the towers that it has learned from
+    assert of_ranker == (changed if temporal else set())
     assert learner.judgements is judgements  # calibration stays with rows that the ranker had not seen
+
+
+def test_without_lists_what_users_judged_themselves_is_taught_again(tmp_path: Path) -> None:
+    learner = learner_of(tmp_path, True)
+    learner.objective = replace(learner.objective, tasks=[replace_negatives(one) for one in learner.objective.tasks])
+    learner.settle(learner.plan.base)
+    parts = learner.lessons().newest()
+    rows = np.sort(np.unique(np.concatenate([part.row for part in parts])))
+    assert len(rows)
+    assert learner.plan.valid[rows].all()
+
+
+def replace_negatives(task: Task) -> Task:
+    """The task as one that asks about what users met, and orders no lists."""
+    return task.model_copy(update={"negatives": 0})
 
 
 def test_lessons_of_what_validated_are_lists_around_it(tmp_path: Path) -> None:
