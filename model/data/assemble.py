@@ -17,6 +17,8 @@ from model.data.values import rows_of
 from model.errors import DataError
 from model.ids import IdMap
 
+LOT = 0  # seed of the order of rows that have none
+
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
@@ -28,12 +30,15 @@ class Assembled:
 
 
 def assemble(recipe: Recipe, tables: Sequence[Rows], items: IdMap, users: IdMap) -> Assembled:
-    """Join, sort (time, then the order column, then file order), split and label the rows; DataError without any."""
+    """Join, sort (time, then the order column, then file order; see `_sorted`), split and label the rows.
+
+    Raises DataError when there is no row.
+    """
     event_types, (context, values) = _event_types(recipe, tables), _contexts(recipe, tables)
     time, order, part = _joined(tables, "time"), _joined(tables, "order"), _joined(tables, "part")
     if not len(time):
         raise DataError("interactions", "no usable row", "correct the columns of the recipe or the tables")
-    sort = _sorted(time, order)
+    sort = _sorted(time, order, part)
     user, item, kind = (
         np.concatenate([rows_of(known, getattr(rows, name)) for rows in tables])[sort]
         for name, known in (("user", users), ("item", items), ("kind", IdMap(event_types)))
@@ -57,9 +62,16 @@ def _joined(tables: Sequence[Rows], name: str) -> NDArray[Any]:
     return np.concatenate([getattr(rows, name) for rows in tables])
 
 
-def _sorted(time: NDArray[np.float64], order: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Places of the rows in the log: by time, then by order column, then as they came."""
-    return np.lexsort((np.nan_to_num(order, nan=-np.inf), np.nan_to_num(time, nan=-np.inf)))
+def _sorted(time: NDArray[np.float64], order: NDArray[np.float64], part: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Places of the rows in the log: by time, then by order column, then as they came.
+
+    Rows that have neither have no order: those of a part stand behind those that may be known before it, and within a
+    part by lot, since files are often sorted by what must not be learned (listens by how many they are, say).
+    """
+    loose = np.isnan(time) & np.isnan(order)
+    lot = np.random.default_rng(LOT).permutation(len(time))
+    keys = (np.where(loose, lot, 0), np.where(loose, part, 0), order, time)
+    return np.lexsort([np.nan_to_num(key.astype(np.float64), nan=-np.inf) for key in keys])
 
 
 def _labelled(recipe: Recipe, log: Log, asked: NDArray[np.bool_], items: int) -> Log:

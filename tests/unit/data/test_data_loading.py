@@ -139,6 +139,19 @@ def test_order_breaks_the_ties_of_time_and_the_file_those_of_order(tmp_path: Pat
     assert [data.items.id(row) for row in data.log.item.tolist()] == ["w", "y", "x", "z"]
 
 
+def test_without_time_and_order_parts_follow_each_other_and_rows_come_by_lot(tmp_path: Path) -> None:
+    parts = ["test", "valid", "train"] * 20
+    log(tmp_path, *(f"a,{row:02},{part}" for row, part in enumerate(parts)), header="u,i,split")
+    made = recipe(tmp_path, {**EVENTS, "timestamp": None}, split={"kind": "column"})
+    data = load(made)
+    assert data.log.split.tolist() == [TRAIN] * 20 + [VALID] * 20 + [TEST] * 20
+    items = [int(data.items.id(row)) for row in data.log.item.tolist()]
+    assert sorted(items) == list(range(60))
+    assert [parts[item] for item in items] == ["train"] * 20 + ["valid"] * 20 + ["test"] * 20
+    assert items[:20] != sorted(items[:20])
+    assert load(made).fingerprint() == data.fingerprint()
+
+
 def test_rows_that_cannot_be_used_are_left_out_and_told(tmp_path: Path) -> None:
     long = "x" * 257
     log(tmp_path, "a,x,1,5", ",x,1,5", f"a,{long},1,5", "a,x,soon,5", "a,y,2,many", "a,y,9e9,4", header="u,i,t,v")
