@@ -127,7 +127,7 @@ class Lessons:
         found = [self.judged(self.asked, self.asked.valid, tasks, train)]
         if not self.objective.lists:
             return [part for part in [self.judged(self.events, self.events.valid, tasks, train), *found] if len(part)]
-        draw, known = Draw(self.served, self._random, whole=True), self.knowledge(self.tables(train), train)
+        draw, known = Draw(self.served, self._random, whole=True, again=True), self.knowledge(self.tables(train), train)
         unmet = self.unmet()
         new = unmet[self.plan.log.item[rows]] & (not self.plan.temporal)
         lists = self.around(self.events, rows[~new], draw, known, "validation slates")
@@ -280,7 +280,7 @@ class Lessons:
 
     def _draw(self) -> Draw:
         """Candidates of a list around a known item."""
-        return Draw(self.settings.slate, self._random, newcomers=self.settings.item_dropout / 2)
+        return Draw(self.settings.slate, self._random, newcomers=self.settings.item_dropout / 2, again=True)
 
     @property
     def _users(self) -> int:

@@ -30,6 +30,7 @@ from model.train.moments import PAD, Moments
 from model.train.tables import OF_CONTENT
 
 POSITIVE, OFFERED, RANDOM, JUDGED, EMPTY = 1, 2, 3, 4, 0  # role of a candidate
+AGAIN = 100  # items that a user had and may want again: as many as the longest lists of the channels, or half
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,9 @@ class Slates:
     row int64 [S] (row of the log) · user int64 [S] · candidates int64 [S, C] · role int8 [S, C] · labels float32
     [S, C, T] (NaN: unlabelled) · features float32 [S, C, F] · user_features float32 [S, Fu] · user_vector float32
     [S, D] · profile int32 [S, P] · context int64 [S, X] · history: windows of rank_history events · fresh bool [S]
-    (the positive was not in the history, so that a list could have held it) · offered bool [S] (a channel offered it) ·
-    log_chance float32 [S, C] (log of how often the candidate is drawn into such a slate, 0 where nothing is drawn).
+    (a list could hold the positive: it was not in the history, or what was is offered again) · offered bool [S] (a
+    channel offered it) · log_chance float32 [S, C] (log of how often the candidate is drawn into such a slate, 0 where
+    nothing is drawn).
     """
 
     row: NDArray[np.int64]
@@ -124,6 +126,7 @@ class Draw:
     nameless: bool = False  # all candidates stand there without their ids
     wanted: int = 1  # most positives of a list that is played cold
     whole: bool = False  # the whole merged list as it is served, best `offered` of it, instead of a sample
+    again: bool = False  # what its user had is offered too where a list looks for what the user does again
 
 
 class SlateBuilder:
@@ -202,12 +205,13 @@ class SlateBuilder:
         """Candidates, roles, features, user features of one moment, and whether its positive is new to the user."""
         history, had = self.moments.history(row), self.moments.had(row)
         events, positive = self._wanted(row, ahead, had, generator), int(self.moments.log.item[row])
-        allowed = rivals(known.met, positive) if cold is None else cold.copy()
+        open_ = rivals(known.met, positive) if cold is None else cold
+        allowed, again = open_.copy(), self.draw.again and positive in had
         allowed[had] = False
         evidence = self.evidence(history, vector, known, allowed)
         more = beside.offers(counters, vector, known.items, allowed) if cold is None else {}
-        fresh, offers = positive not in had, merged({**evidence, **more})
-        candidates, roles, chances = self._candidates(events, ahead, offers, allowed, generator)
+        fresh, offers = again or positive not in had, merged({**evidence, **more, **(once_more(had) if again else {})})
+        candidates, roles, chances = self._candidates(events, ahead, offers, open_ if again else allowed, generator)
         if self.draw.newcomers or self.draw.nameless:
             candidates = self._guised(candidates, len(allowed), generator)
             evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known)
@@ -348,6 +352,13 @@ class Replay:
             at = self.at
             self.counters.add(int(log.item[at]), int(log.type[at]), float(log.time[at]), float(log.value[at]))
             self.at += 1
+
+
+def once_more(had: NDArray[np.int64]) -> dict[str, Evidence]:
+    """What a user had (rows int64 [L], oldest first) as an offer, the newest AGAIN of it, each once."""
+    rows, place = np.unique(had[::-1], return_index=True)
+    newest = rows[np.argsort(place)][:AGAIN]
+    return {"again": Evidence(newest, -np.arange(len(newest), dtype=np.float32))}
 
 
 def best(scores: NDArray[np.float32], allowed: NDArray[np.bool_], size: int) -> Evidence:

@@ -797,9 +797,14 @@ static PyObject *crosses(PyObject *self, PyObject *args) {
     }
     if (!fresh_table(events)) goto end;
     narrow = narrowed(events);
-    for (Py_ssize_t i = 0; i < events; i++) *slot_of(row[i], narrow) = (Slot){row[i], slots_turn, 0, 0.0};
+    for (Py_ssize_t i = 0; i < events; i++) {
+        Slot *slot = slot_of(row[i], narrow);
+        if (slot->turn != slots_turn) *slot = (Slot){row[i], slots_turn, 0, 0.0};
+        slot->sum += 1.0;
+    }
     for (Py_ssize_t c = 0; c < size_of(candidates); c++) {
-        *cell(&out, c, 2) = slot_of(candidate[c], narrow)->turn == slots_turn ? 1.0f : 0.0f;
+        const Slot *slot = slot_of(candidate[c], narrow);
+        *cell(&out, c, 2) = slot->turn == slots_turn ? (float)log2(1.0 + slot->sum) : 0.0f;
         *cell(&out, c, 3) = events && candidate[c] == row[events - 1] ? 1.0f : 0.0f;
     }
     result = Py_NewRef(Py_None);

@@ -337,7 +337,9 @@ def crosses(
     mine: NDArray[np.int32],
     out: Floats,
 ) -> None:
-    """How candidates meet a history: overlap of attributes, how those were liked, whether it holds them, and last.
+    """How candidates meet a history: overlap of attributes, how those were liked, how often it holds them, and last.
+
+    How often is log2(1 + times): 1 for once.
 
     history int64 [L], oldest first · ids int32 [L, A], 0-padded, and values float32 [L], scaled, of its events ·
     candidates int64 [C], mine int32 [C, A] · out float32 [C, 4].
@@ -350,7 +352,7 @@ def crosses(
     known = np.maximum((mine != 0).sum(axis=1), 1).astype(np.float32)
     out[:, 0] = often.take(mine).sum(axis=1).astype(np.float32) / known / np.float32(max(len(history), 1))
     out[:, 1] = (liked / (often + 1)).take(mine).sum(axis=1).astype(np.float32) / known
-    out[:, 2] = np.isin(candidates, history)
+    out[:, 2] = np.log2(1.0 + (candidates[:, None] == history).sum(axis=1))
     out[:, 3] = candidates == history[-1] if len(history) else 0.0
 
 

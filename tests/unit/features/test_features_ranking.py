@@ -83,6 +83,12 @@ def test_crosses_meet_attributes_and_ids() -> None:
     assert found["cross:seen_last"] == [0, 0, 0, 1]
 
 
+def test_what_is_met_more_often_counts_more() -> None:
+    thrice, once = (History.of(rows, [1] * 3, [np.nan] * 3, [10.0, 20.0, 30.0]) for rows in ([2, 2, 2], [5, 2, 2]))
+    assert columns(thrice, [2, 5, 3], {})["cross:seen"] == [2, 0, 0]
+    assert columns(once, [2, 5, 3], {})["cross:seen"] == pytest.approx([np.log2(3), 1, 0])
+
+
 def test_leanings_are_what_a_user_thinks_of_items_beside_what_others_do() -> None:
     counters = ItemCounters.empty(6, 2, SPEC.half_lives)
     for value, row in [(5.0, 0), (5.0, 0), (2.0, 1), (2.0, 1), (4.0, 2)]:

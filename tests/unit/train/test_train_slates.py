@@ -97,6 +97,19 @@ def test_the_positive_comes_first_then_what_is_offered_then_the_rest() -> None:
     assert ((slates.candidates == PAD) == (slates.role == EMPTY)).all()
 
 
+def test_a_list_of_what_is_done_again_holds_what_its_user_had() -> None:
+    once, again = 2 * ITEMS + 4, 3 * ITEMS + 4  # of the second user: the first time, and the second one
+    plain, slates = build([once, again]), build([once, again], draw=Draw(ITEMS, 0, whole=True, again=True))
+    assert plain.fresh.tolist() == [True, False]
+    assert slates.fresh.tolist() == [True, True]
+    others = [set(slates.candidates[place][slates.role[place] == OFFERED].tolist()) for place in range(2)]
+    assert not others[0] & set(ORDER[2 * ITEMS : once].tolist())
+    assert others[1] == set(range(ITEMS)) - {int(ORDER[again])}  # the user had had all
+    assert slates.offered[1]
+    assert np.nanmax(list_relevance(slates, 0)[1]) == 1
+    assert np.isnan(list_relevance(plain, 0)[1]).all()
+
+
 def test_the_chance_of_a_candidate_is_how_often_it_is_drawn() -> None:
     slates = build([26] * 1500, draw=Draw(2, 1))
     others, chances = slates.candidates[:, 1:], np.exp(slates.log_chance)
