@@ -14,11 +14,17 @@ def register(commands: Commands) -> None:
 def _recommend(parser: argparse.ArgumentParser) -> None:
     _common(parser, "log to take histories from, in place of the bundle's for the users it holds")
     parser.add_argument(
-        "--users", required=True, metavar="FILE|all", help="a table with a user column, or one id a line"
+        "--users",
+        required=True,
+        metavar="FILE|all",
+        help="a table with a user column (and columns of the context, for a list in each), or one id a line",
     )
     parser.add_argument("--n", type=_count, default=20, metavar="N", help="length of a list (20)")
     parser.add_argument("--target", default="item", choices=["item", "user", "scene"], help="what to recommend")
     parser.add_argument("--items", metavar="FILE", help="recommend only these items")
+    parser.add_argument(
+        "--seen", default="drop", choices=["drop", "keep"], help="whether lists leave out what a user had (drop)"
+    )
     parser.add_argument(
         "--now",
         default="last",

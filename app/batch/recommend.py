@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from app.batch.log import Roles, read_log
 from app.batch.open import open_engine
 from app.batch.progress import Bar
-from app.batch.tables import check_writable, first_name, ids, moment, read_table, write_table
+from app.batch.tables import check_writable, first_name, ids, moment, read_table, texts, write_table
+from app.pipeline.context import ContextReader
 from app.pipeline.engine import Engine
 from app.pipeline.ranked import Ranked
 from app.pipeline.request import RecommendRequest
@@ -23,44 +24,65 @@ from model.bundle import Bundle
 from model.errors import DataError, RequestError
 from model.events import Event, History
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Clock = Callable[[History], float]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write one row an answered item: user_id, item_id, rank (from 1), score, and each task's probability or value."""
+    """Write one row an answered item: user_id, item_id, rank (from 1), score, and each task's probability or value.
+
+    Where the users' table has columns of the context, there is a list for each user in each context, and they are told.
+    """
     if arguments.target != "item":
         raise RequestError("--target", arguments.target, "this release recommends items: leave it out")
     out = Path(arguments.out)
     check_writable(out)
     engine = open_engine(Path(arguments.bundle), most=arguments.n)
-    users = user_ids(arguments.users, engine.bundle)
+    whom = asked_users(arguments.users, engine.bundle)
     only = None if arguments.items is None else id_list(Path(arguments.items), "item", engine.bundle)
     histories = log_histories(engine, None if arguments.events is None else Path(arguments.events))
-    lists = recommend(engine, users, arguments.n, histories, clock(arguments.now), only)
+    lists = recommend(engine, whom, arguments.n, histories, clock(arguments.now), only, arguments.seen == "drop")
     collected = Collected(engine.task_names)
-    bar = Bar(len(users), "recommend")
-    for user, ranked in zip(users, lists, strict=True):
-        collected.add(user, ranked)
+    bar = Bar(len(whom), "recommend")
+    for one, ranked in zip(whom, lists, strict=True):
+        collected.add(one, ranked)
         bar.step()
     write_table(out, collected.columns())
-    sys.stderr.write(f"{out}: {len(collected):,} rows for {len(users):,} users, bundle {engine.bundle.version}\n")
+    sys.stderr.write(f"{out}: {len(collected):,} rows of {len(whom):,} lists, bundle {engine.bundle.version}\n")
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """Whom a list is for, and in which context: values by column, as the file spells them."""
+
+    user_id: str
+    context: Mapping[str, str] = field(default_factory=dict)
 
 
 def recommend(
     engine: Engine,
-    users: Iterable[str],
+    whom: Iterable[Whom],
     n: int,
     histories: Mapping[str, History],
     now: Clock,
     only: Sequence[str] | None = None,
+    exclude_seen: bool = True,
 ) -> Iterable[Ranked]:
-    """The engine's list for each user, as POST /recommend would give it; `histories` replace the bundle's."""
-    for user_id in users:
-        given = histories.get(user_id)
-        moment_now = now(history_of(engine.bundle, user_id) if given is None else given)
-        request = RecommendRequest(user_id=user_id, n=n, only_items=only, now=moment_now)
-        yield engine.recommend(UserInput(user_id, given=given), request)
+    """The engine's list for each, as POST /recommend would give it; `histories` replace the bundle's."""
+    for one in whom:
+        given = histories.get(one.user_id)
+        request = RecommendRequest(
+            user_id=one.user_id,
+            n=n,
+            context=one.context,
+            only_items=only,
+            exclude_seen=exclude_seen,
+            now=now(history_of(engine.bundle, one.user_id) if given is None else given),
+        )
+        yield engine.recommend(UserInput(one.user_id, given=given), request)
 
 
 def history_of(bundle: Bundle, user_id: str) -> History:
@@ -100,23 +122,44 @@ def log_histories(engine: Engine, path: Path | None) -> dict[str, History]:
     return dict(log.histories(rows))
 
 
-def user_ids(said: str, bundle: Bundle) -> Sequence[str]:
-    """The users to answer: `all` of the bundle, or those of a file."""
-    return bundle.users.names if said == "all" else id_list(Path(said), "user", bundle)
+def asked_users(said: str, bundle: Bundle) -> list[Whom]:
+    """Whom to answer: `all` of the bundle, or those of a file, each once in each context that the file names."""
+    if said == "all":
+        return [Whom(name) for name in bundle.users.names]
+    path, sources = Path(said), ContextReader(bundle.spec, bundle.manifest.recipe).sources
+    if _is_text(path):
+        return [Whom(one) for one in id_list(path, "user", bundle)]
+    table, users = _id_table(path, "user", bundle)
+    columns = {name: texts(table[name]) for name in sources if name in table.column_names}
+    found = dict.fromkeys(zip(users, *columns.values(), strict=True))
+    return [
+        Whom(one, {name: value for name, value in zip(columns, values, strict=True) if value is not None})
+        for one, *values in found
+    ]
 
 
 def id_list(path: Path, role: str, bundle: Bundle) -> list[str]:
     """Distinct ids of a file, in its order: a table with a column of that role, or plain text with one id a line."""
-    if path.suffix in ("", ".txt"):
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(str(path), str(error), "give a readable file with one id a line") from None
-        return list(dict.fromkeys(one for one in lines if one))
+    if not _is_text(path):
+        return list(dict.fromkeys(_id_table(path, role, bundle)[1]))
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(str(path), str(error), "give a readable file with one id a line") from None
+    return list(dict.fromkeys(one for one in lines if one))
+
+
+def _is_text(path: Path) -> bool:
+    return path.suffix in ("", ".txt")
+
+
+def _id_table(path: Path, role: str, bundle: Bundle) -> "tuple[pa.Table, list[str]]":
+    """A table, and its column of a role as ids, one a row."""
     roles = Roles.of(bundle)
     table = read_table(path, roles.ids())
     name = first_name(table, roles.names(role), f"{role} column", path)
-    return ids(table[name], f"{path}: {name}")[0]
+    known, rows = ids(table[name], f"{path}: {name}")
+    return table, [known[row] for row in rows.tolist()]
 
 
 @dataclass
@@ -124,23 +167,28 @@ class Collected:
     """Answers as columns."""
 
     tasks: Sequence[str]
-    users: list[str] = field(default_factory=list)
+    whom: list[Whom] = field(default_factory=list)
     lists: list[Ranked] = field(default_factory=list)
 
-    def add(self, user_id: str, ranked: Ranked) -> None:
-        """One user's list."""
-        self.users.append(user_id)
+    def add(self, whom: Whom, ranked: Ranked) -> None:
+        """The list of one of those that were asked for."""
+        self.whom.append(whom)
         self.lists.append(ranked)
 
     def __len__(self) -> int:
         return sum(len(one) for one in self.lists)
 
     def columns(self) -> dict[str, Any]:
-        """user_id, item_id, rank, score and a column a task; one row an answered item."""
+        """user_id, the context where one was given, item_id, rank, score, a column a task; one row an answered item."""
+        given = dict.fromkeys(name for one in self.whom for name in one.context)
         sizes = [len(one) for one in self.lists]
         values = np.concatenate([np.empty((0, len(self.tasks)), np.float32), *(one.values for one in self.lists)])
         return {
-            "user_id": np.repeat(np.asarray(self.users, object), sizes),
+            "user_id": np.repeat(np.asarray([one.user_id for one in self.whom], object), sizes),
+            **{
+                name: np.repeat(np.asarray([one.context.get(name) for one in self.whom], object), sizes)
+                for name in given
+            },
             "item_id": [item_id for one in self.lists for item_id in one.item_ids],
             "rank": _counts(sizes),
             "score": np.concatenate([np.empty(0), *(one.scores for one in self.lists)]),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.batch.log import EventLog, Roles, event_types, read_log
-from app.batch.recommend import id_list, user_ids
+from app.batch.recommend import Whom, asked_users, id_list
 from app.batch.tables import read_table, write_table
 from model.bundle import Bundle
 from model.config import EventColumn, Interactions
@@ -111,13 +111,20 @@ def test_histories_hold_only_items_of_the_catalogue(tmp_path: Path) -> None:
     assert len(found["b"]) == 0
 
 
+def test_users_are_asked_for_once_in_each_context(tmp_path: Path) -> None:
+    columns = {"user": ["7", "7", "8", "7"], "device": ["mobile", "desktop", None, "mobile"], "other": [1, 2, 3, 4]}
+    write_table(tmp_path / "users.csv", columns)
+    found = asked_users(str(tmp_path / "users.csv"), sealed())
+    assert found == [Whom("7", {"device": "mobile"}), Whom("7", {"device": "desktop"}), Whom("8", {"device": ""})]
+
+
 def test_ids_from_a_table_or_from_lines(tmp_path: Path) -> None:
     (tmp_path / "users.txt").write_text("u3\n\nu1\nu3\n", encoding="utf-8")
     write_table(tmp_path / "users.csv", {"user_id": ["007", "8", "007"]})
     assert id_list(tmp_path / "users.txt", "user", sealed()) == ["u3", "u1"]
     assert id_list(tmp_path / "users.csv", "user", sealed()) == ["007", "8"]
-    assert list(user_ids("all", sealed())) == list(sealed().users.names)
-    assert user_ids(str(tmp_path / "users.txt"), sealed()) == ["u3", "u1"]
+    assert asked_users("all", sealed()) == [Whom(name) for name in sealed().users.names]
+    assert asked_users(str(tmp_path / "users.txt"), sealed()) == [Whom("u3"), Whom("u1")]
     with pytest.raises(DataError, match="give a readable file with one id a line"):
         id_list(tmp_path / "gone.txt", "user", sealed())
     write_table(tmp_path / "odd.csv", {"name": ["x"]})
