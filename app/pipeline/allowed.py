@@ -1,7 +1,7 @@
 """Which rows one answer may hold: visible, within the filter, not excluded and not seen."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ class Allowed:
     def rule(self) -> tuple[Mask, NDArray[np.int64]]:
         """The mask that holds and the excluded rows, as `Evidence.best` and `Neighbours.best` take them."""
         return self.view.visible if self.mask is None else self.mask, self.excluded
+
+    def without(self, rows: NDArray[np.int64]) -> "Allowed":
+        """The rule without some more rows (int64, ascending)."""
+        return replace(self, excluded=np.union1d(self.excluded, rows))
 
     def best(self, offered: Evidence, k: int) -> Evidence:
         """The k best entries that may be answered, of entries in any order."""

@@ -38,6 +38,12 @@ class Asked:
         return (self.request.query or "").strip()
 
     @property
+    def unmet(self) -> Allowed:
+        """What channels may offer: what is allowed and new to the user; what the user had is offered apart."""
+        had = np.unique(self.moment.history.rows)
+        return self.allowed if self.request.exclude_seen else self.allowed.without(had)
+
+    @property
     def personal(self) -> bool:
         """Whether there is anything to tell this user from another one."""
         return bool(len(self.moment.history) or self.moment.profile.any() or self.query)

@@ -37,6 +37,7 @@ from index.view import View
 from model.bundle import Bundle
 from model.errors import RequestError
 from model.events import Event
+from model.features.again import once_more
 from model.features.counters import ItemCounters
 from model.features.neighbours import Evidence
 from model.features.ranking import Inputs, Judged, ranker_batch
@@ -93,7 +94,7 @@ class Engine:
         run = self.stages.run
         vectors = run("vector", self.user_vectors, asked)
         recalls = [
-            ChannelRequest(one.moment, vector.values, one.allowed, one.context)
+            ChannelRequest(one.moment, vector.values, one.unmet, one.context)
             for one, vector in zip(asked, vectors, strict=True)
         ]
         evidence = run("recall", self.evidence, recalls)
@@ -108,7 +109,7 @@ class Engine:
         rows = np.asarray([asked.view.row(one) for one in item_ids], np.int64)
         if (rows == NO_ROW).any():
             raise RequestError("item_id", item_ids[int(np.argmax(rows == NO_ROW))], "ask for items of the catalogue")
-        recall = ChannelRequest(asked.moment, self.user_vector(asked).values, asked.allowed, asked.context)
+        recall = ChannelRequest(asked.moment, self.user_vector(asked).values, asked.unmet, asked.context)
         values: NDArray[np.float32] = self.networks.values(self.inputs(recall, rows, self.evidence([recall])[0]))[0]
         return values
 
@@ -196,8 +197,12 @@ class Engine:
         query = self._texts.strings([asked.query])[0]
         if query.any():
             wanted = max(QUERY_LEAST, QUERY_TIMES * asked.request.n)
-            return {self._query.name: self._query.offer(replace(recall, query=query)).top(wanted)}
+            searched = replace(recall, query=query, allowed=asked.allowed)
+            return {self._query.name: self._query.offer(searched).top(wanted)}
         cheap = {channel.name: channel.offer(recall) for channel in (self._popular, self._fresh)}
+        if not asked.request.exclude_seen:
+            had = once_more(asked.moment.history.rows)
+            cheap["again"] = asked.allowed.best(had, len(had))
         return {**evidence, **cheap} if asked.personal else cheap
 
     def _answer(self, asked: Asked, vector: UserVector, found: Candidates, values: NDArray[np.float32]) -> Ranked:

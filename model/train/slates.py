@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from model.data.log import Log
 from model.events import History
+from model.features.again import once_more
 from model.features.counters import ItemCounters
 from model.features.leanings import Echoes
 from model.features.neighbours import Evidence, Neighbours
@@ -30,7 +31,6 @@ from model.train.moments import PAD, Moments
 from model.train.tables import OF_CONTENT
 
 POSITIVE, OFFERED, RANDOM, JUDGED, EMPTY = 1, 2, 3, 4, 0  # role of a candidate
-AGAIN = 100  # items that a user had and may want again: as many as the longest lists of the channels, or half
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,8 @@ class SlateBuilder:
         allowed[had] = False
         evidence = self.evidence(history, vector, known, allowed)
         more = beside.offers(counters, vector, known.items, allowed) if cold is None else {}
-        fresh, offers = again or positive not in had, merged({**evidence, **more, **(once_more(had) if again else {})})
+        more |= {"again": once_more(had)} if again else {}
+        fresh, offers = again or positive not in had, merged({**evidence, **more})
         candidates, roles, chances = self._candidates(events, ahead, offers, open_ if again else allowed, generator)
         if self.draw.newcomers or self.draw.nameless:
             candidates = self._guised(candidates, len(allowed), generator)
@@ -352,13 +353,6 @@ class Replay:
             at = self.at
             self.counters.add(int(log.item[at]), int(log.type[at]), float(log.time[at]), float(log.value[at]))
             self.at += 1
-
-
-def once_more(had: NDArray[np.int64]) -> dict[str, Evidence]:
-    """What a user had (rows int64 [L], oldest first) as an offer, the newest AGAIN of it, each once."""
-    rows, place = np.unique(had[::-1], return_index=True)
-    newest = rows[np.argsort(place)][:AGAIN]
-    return {"again": Evidence(newest, -np.arange(len(newest), dtype=np.float32))}
 
 
 def best(scores: NDArray[np.float32], allowed: NDArray[np.bool_], size: int) -> Evidence:

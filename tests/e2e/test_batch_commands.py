@@ -75,6 +75,23 @@ def test_a_batch_equals_single_requests(tmp_path: Path) -> None:
     assert recommended(tmp_path, "--users", tmp_path / "one.txt", "--n", 5).equals(together.slice(35, 5))
 
 
+def test_lists_in_a_context_that_keep_what_was_seen(tmp_path: Path) -> None:
+    write_table(tmp_path / "users.csv", {"user_id": ["u3", "u3"], "device": ["mobile", "desktop"]})
+    table = recommended(tmp_path, "--users", tmp_path / "users.csv", "--n", 30, "--seen", "keep", "--now", NOW)
+    assert table.column_names == ["user_id", "device", "item_id", "rank", "score", *TASKS]
+    had = set(sealed().user_history(3).rows.tolist())
+    for place, device in enumerate(("mobile", "desktop")):
+        mine = table.slice(30 * place, 30)
+        assert mine["device"].to_pylist() == [device] * 30
+        request = RecommendRequest(user_id="u3", n=30, now=NOW, context={"device": device}, exclude_seen=False)
+        ranked = shared_engine().recommend(UserInput("u3"), request)
+        assert tuple(mine["item_id"].to_pylist()) == ranked.item_ids
+        np.testing.assert_array_equal(mine["score"].to_numpy(), ranked.scores)
+        offered = {item for item, by in zip(ranked.item_ids, ranked.channels, strict=True) if "again" in by}
+        assert offered
+        assert offered <= {f"i{row}" for row in had}
+
+
 def test_users_that_nobody_knows_are_answered(tmp_path: Path) -> None:
     (tmp_path / "users.txt").write_text("stranger\nu3\n", encoding="utf-8")
     table = recommended(tmp_path, "--users", tmp_path / "users.txt", "--n", 4)
