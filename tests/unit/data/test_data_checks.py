@@ -29,6 +29,17 @@ def test_sound_worlds_pass(tmp_path: Path) -> None:
 ROWS = [f"{user},{item},{100 * user + item}" for user in range(10) for item in range(10)]
 
 
+def test_who_adds_unknown_items_may_have_any_number_of_them(tmp_path: Path) -> None:
+    log(tmp_path, *ROWS)
+    table(tmp_path / "items.csv", "id,name", "0,Zero")
+    items = {"path": "items.csv", "id": "id", "text": ["name"]}
+    assert list(failed(recipe(tmp_path, items=items))) == ["events of unknown items"]
+    made = recipe(tmp_path, items={**items, "unknown": "add"})
+    assert not failed(made)
+    told = {check.name: check for check in run_checks(made, load(made))}["events of unknown items"]
+    assert (told.count, told.of) == (90, 100)
+
+
 @pytest.mark.parametrize(
     ("row", "name", "example"),
     [
