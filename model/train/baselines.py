@@ -17,6 +17,7 @@ from model.train.tune import Panel
 Ranks: TypeAlias = Callable[[Moments, NDArray[np.int64]], NDArray[np.int64]]
 DEPTH = 500  # a peer without order reads a history whole
 EASE_ITEMS = 20_000
+EASE_KEEP = 1_000  # neighbours of an item: with all of them a catalogue of 17,000 items took more than 20 GB
 
 
 def make_baselines(log: ByUser, items: int) -> Mapping[str, Ranks]:
@@ -24,7 +25,7 @@ def make_baselines(log: ByUser, items: int) -> Mapping[str, Ranks]:
     x = interaction_matrix(log, items)
     found = {"popularity": popularity(log, items), "item-kNN": _by_table(cosine(x, 10.0, 100))}
     if items <= EASE_ITEMS:
-        found["EASE"] = _by_table(ease(log, items, 250.0, items))
+        found["EASE"] = _by_table(ease(log, items, 250.0, EASE_KEEP))
     return found
 
 

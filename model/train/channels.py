@@ -11,6 +11,9 @@ from model.data.log import ByUser
 from model.features.neighbours import Neighbours
 
 DENSE_ITEMS = 20_000  # largest catalogue whose item–item matrix is inverted
+WHOLE_ITEMS = (
+    4_000  # largest one where even what a single user has met is in that matrix: it says next to nothing there
+)
 GAP_POWER = 0.5  # weight of a pair `gap` steps apart is gap^-GAP_POWER
 POPULARITY_POWER = 0.25  # how far a target's own frequency is divided out
 
@@ -35,29 +38,39 @@ def _followers(log: ByUser, window: int) -> Iterator[tuple[NDArray[np.int64], ND
 def ease(log: ByUser, items: int, shrink: float = 500.0, keep: int = 200) -> Neighbours:
     """EASE (Steck 2019): the linear item–item model in closed form, its `keep` best positive weights an item.
 
-    Above DENSE_ITEMS items, where the dense inverse does not fit, cosine neighbours stand in.
+    Above WHOLE_ITEMS items only those that two users have met take part; above DENSE_ITEMS, where the dense inverse
+    does not fit, cosine neighbours stand in.
     """
     x = interaction_matrix(log, items)
     if items > DENSE_ITEMS:
         return cosine(x, shrink / 50, keep)
+    shared = np.flatnonzero(np.asarray(x.sum(0)).ravel() >= (2 if items > WHOLE_ITEMS else 0))
+    if not len(shared):
+        return Neighbours.build(shared, shared, np.empty(0), items, keep)
+    x = x[:, shared]
     gram = np.asarray((x.T @ x).todense(), np.float32)
-    gram[np.diag_indices(items)] += shrink
+    gram[np.diag_indices(len(shared))] += shrink
     inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False, assume_a="pos")
     inverse /= -np.diag(inverse).copy()
     np.fill_diagonal(inverse, 0.0)
-    return best_of_dense(inverse, keep)
+    return best_of_dense(inverse, keep, (shared, items))
 
 
-def best_of_dense(weights: NDArray[np.float32], keep: int, chunk: int = 1000) -> Neighbours:
-    """Table of the `keep` largest positive weights of each row of a dense matrix [N, N]."""
+def best_of_dense(
+    weights: NDArray[np.float32], keep: int, some: tuple[NDArray[np.int64], int] | None = None, chunk: int = 1000
+) -> Neighbours:
+    """Table of the `keep` largest positive weights of each row of a dense matrix [M, M].
+
+    `some`: the rows int64 [M] that it is about, of how many there are (default: of all).
+    """
     keep, size = min(keep, len(weights)), len(weights)
     found, targets = np.empty((size, keep)), np.empty((size, keep), np.int64)
     for at in range(0, size, chunk):
         part = weights[at : at + chunk]
         near = np.argpartition(-part, keep - 1, axis=1)[:, :keep]
         targets[at : at + chunk], found[at : at + chunk] = near, np.take_along_axis(part, near, axis=1)
-    sources = np.repeat(np.arange(size), keep)
-    return Neighbours.build(sources, targets.ravel(), found.ravel(), size, keep)
+    rows, items = some or (np.arange(size), size)
+    return Neighbours.build(np.repeat(rows, keep), rows[targets.ravel()], found.ravel(), items, keep)
 
 
 def cosine(x: sp.csr_matrix, shrink: float, keep: int, chunk: int = 2000) -> Neighbours:

@@ -51,6 +51,19 @@ def test_ease_equals_its_closed_form() -> None:
     np.testing.assert_allclose(channels.as_matrix(table).toarray(), weights, atol=1e-5)
 
 
+def test_ease_of_many_items_leaves_out_what_one_user_alone_has_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = make_log(user=[0, 0, 1, 1, 0, 1, 2, 2], item=[0, 3, 0, 3, 1, 5, 3, 4])
+    monkeypatch.setattr(channels, "WHOLE_ITEMS", 5)
+    found = channels.as_matrix(channels.ease(log.by_user(3), 6, 1.0, 6)).toarray()
+    inverse = np.linalg.inv(np.asarray([[2.0, 2.0], [2.0, 3.0]]) + np.eye(2))
+    weights = np.maximum(inverse / -np.diag(inverse), 0.0)
+    expected = np.zeros((6, 6))
+    expected[0, 3], expected[3, 0] = weights[0, 1], weights[1, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    nothing = make_log(user=[0, 1], item=[0, 1]).by_user(2)
+    assert not len(channels.ease(nothing, 6, 1.0, 6).indices)
+
+
 def test_above_the_limit_cosine_stands_in_for_ease(monkeypatch: pytest.MonkeyPatch) -> None:
     log = RANDOM.by_user(20)
     monkeypatch.setattr(channels, "DENSE_ITEMS", 5)
