@@ -47,6 +47,7 @@ class Replay:
         told, spec = bundle.counters(), bundle.spec
         added = not len(timeline.times) or timeline.times[0] > told.total_newest
         counters = told if added else ItemCounters.empty(items, len(spec.event_types), spec.half_lives)
+        counters.contexts = told.contexts
         counters.grow(items)
         return cls(counters, timeline)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.features import kernels
+from model.features.contexts import Contexts
 
 PRIOR_EVENTS = 5.0  # pseudo-events of the catalogue's mean in a smoothed mean value
 PRIOR_COUNT = 1.0  # pseudo-count of an average item in a share
@@ -36,6 +37,7 @@ class ItemCounters:
     value_count: NDArray[np.float64]
     total: NDArray[np.float64]
     total_newest: float = -np.inf
+    contexts: Contexts | None = field(default=None, compare=False)  # as of the log's end: they do not move
     _values: tuple[float, float] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
@@ -151,13 +153,16 @@ class ItemCounters:
         for name in ("half_lives", "counts", "newest", "first", "value_sum", "value_count", "total"):
             np.save(folder / f"{name}.npy", getattr(self, name))
         np.save(folder / "total_newest.npy", np.asarray(self.total_newest))
+        if self.contexts is not None and self.contexts.lift.size:
+            self.contexts.save(folder)
 
     @classmethod
     def open(cls, folder: Path) -> "ItemCounters":
-        """Read the arrays; they are copied, since the service counts on."""
+        """Read the arrays; they are copied, since the service counts on (all but those of the contexts)."""
         names = ("half_lives", "counts", "newest", "first", "value_sum", "value_count", "total")
         arrays = {name: np.load(folder / f"{name}.npy") for name in names}
-        return cls(**arrays, total_newest=float(np.load(folder / "total_newest.npy")))
+        newest = float(np.load(folder / "total_newest.npy"))
+        return cls(**arrays, total_newest=newest, contexts=Contexts.open(folder))
 
 
 def _add(

@@ -24,6 +24,7 @@ Inputs: TypeAlias = dict[str, NDArray[np.float32] | NDArray[np.int64]]
 NEVER = 2.0  # how a gap reads that has no beginning: longer than any
 NOTHING = Evidence.empty()
 NEUTRAL = np.float32(0.5)  # where the kernel's scale of values says nothing for or against
+REPEATED_EVENTS = 1000  # newest events among which a candidate is counted
 RANK_OFFSET = 10.0  # a rank r reads as RANK_OFFSET / (RANK_OFFSET + r), 0 when the channel does not offer the item
 
 
@@ -148,7 +149,8 @@ def candidate_feature_names(spec: FeatureSpec) -> list[str]:
         names += [f"rate:{event}" for event in spec.event_types]
     crosses = ("attributes", "liking", "seen", "seen_last", "taste", "taste_liking")
     names += ["item:age", "item:value", *(f"cross:{name}" for name in crosses)]
-    return names + [f"{channel}:{what}" for channel in echoing(spec) for what in ("echo", "heard")]
+    names += [f"{channel}:{what}" for channel in echoing(spec) for what in ("echo", "heard")]
+    return names + [f"context:{column.name}" for column in spec.context]
 
 
 def echoing(spec: FeatureSpec) -> list[str]:
@@ -213,7 +215,8 @@ def _candidate_features(
     """
     of_channels, of_items = 2 * len(spec.channels), counters.width - (len(spec.event_types) == 1)
     flat, begin, heard = rows.reshape(-1), of_channels + of_items + 1, echoing(spec)
-    width, crosses = begin + 6 + 2 * len(heard), slice(begin, begin + 4)
+    of_context = begin + 6 + 2 * len(heard)
+    width, crosses = of_context + len(spec.context), slice(begin, begin + 4)
     made = np.zeros((*rows.shape, width), np.float32)
     item_columns(spec, counters, flat, made.reshape(-1, width)[:, of_channels : of_channels + of_items + 1])
     attributes = items.attributes(flat)
@@ -229,7 +232,9 @@ def _candidate_features(
         channel_columns(spec.channels, one.candidates, one.evidence, dots[place, 0, :size], out[:, :of_channels])
         mine = leanings[place]
         _crosses(spec, one.moment.history, one.candidates, attributes[place, :size], items, mine.own, out[:, crosses])
-        _echoes(heard, tables, mine, one.candidates, out[:, begin + 6 :])
+        _echoes(heard, tables, mine, one.candidates, out[:, begin + 6 : of_context])
+        if spec.context and counters.contexts is not None:
+            counters.contexts.fill(one.candidates, one.moment.context, out[:, of_context:])
     made[..., begin + 4 : begin + 6] = dots[:, 1:].transpose(0, 2, 1)
     return made
 
@@ -317,9 +322,9 @@ def _crosses(
     out: NDArray[np.float32],
 ) -> None:
     """How the candidates' attributes [C, A] and ids meet the history, whose newest values are `own`, into [C, 4]."""
-    recent = history.last(spec.history_length)
+    recent, long = history.last(spec.history_length), history.last(REPEATED_EVENTS)
     liked = own[len(own) - len(recent) :] + NEUTRAL
-    kernels.crosses(recent.rows, items.attributes(recent.rows), liked, candidates, attributes, out)
+    kernels.crosses(long.rows, items.attributes(recent.rows), liked, candidates, attributes, out)
 
 
 def _tastes(history: History, items: ItemTable, own: NDArray[np.float32], out: NDArray[np.float32]) -> None:

@@ -174,4 +174,5 @@ def is_muted(feature: str, settings: NetSettings) -> bool:
     kind, _, name = feature.partition(":")
     of_counters = kind in ("share", "rate", "item")
     of_attributes = kind == "cross" and name in ("attributes", "liking")
-    return (of_counters and not settings.counters) or (of_attributes and not settings.attributes)
+    of_context = kind == "context" and not settings.context
+    return of_context or (of_counters and not settings.counters) or (of_attributes and not settings.attributes)

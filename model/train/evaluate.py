@@ -113,7 +113,8 @@ def judged_slates(dataset: Dataset, system: System, generator: np.random.Generat
 def knowledge(dataset: Dataset, system: System) -> Knowledge:
     """What a system knows; by time its counters move on with the log, the test part included."""
     counters = None if system.temporal else system.counters
-    return Knowledge(system.tables, counters, dataset.log, system.items, np.ones(len(dataset.items), bool))
+    met, contexts = np.ones(len(dataset.items), bool), system.counters.contexts
+    return Knowledge(system.tables, counters, dataset.log, system.items, met, contexts)
 
 
 def calibrated_values(system: System, raw: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from model.config import Recipe, Training
 from model.data.log import Dataset, Log
 from model.data.spec import build_spec, context_table
 from model.features.calibration import Calibration, Identity
+from model.features.contexts import Contexts
 from model.features.counters import ItemCounters
 from model.features.neighbours import Neighbours
 from model.features.ranking import ArrayItems
@@ -315,6 +316,7 @@ class Learner:
         known = np.ones(len(self.plan.log), bool) if self.settings.refit else self.plan.train
         log = self.plan.log.take(known)
         counters = count(self.spec, len(self.features), log)
+        counters.contexts = Contexts.of(self.spec, len(self.features), log.item, self.context[known])
         tables = self.maker.make(self.spec, log.by_user(self.users))
         return Fitted(
             self.model, self.spec, self.features, tables, counters, calibration, log, self.plan.temporal,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from model.config import Training
 from model.data.log import TRAIN, VALID, Dataset, Log
 from model.data.spec import context_table
+from model.features.contexts import Contexts
 from model.features.neighbours import Neighbours
 from model.features.ranking import ArrayItems
 from model.features.spec import FeatureSpec
@@ -245,7 +246,7 @@ class Lessons:
         if not nameless:
             return builder.judge(groups, users, self.knowledge(self.tables(known), known), "judged")
         bare = ArrayItems(items.vector[2 * size :], items.attribute[2 * size :])
-        untold = replace(self.knowledge({}, known), items=bare)
+        untold = replace(self.knowledge({}, known), items=bare, contexts=None)
         return shifted(builder.judge(groups, users, untold, "judged early"), 2 * size)
 
     def around(
@@ -276,7 +277,8 @@ class Lessons:
         """What slates may know; by user the counters stand at the end of `counted`, by time they move with the log."""
         log, size = self.plan.log, len(self.features)
         fixed = None if self.plan.temporal else count(self.spec, size, log.take(counted))
-        return Knowledge(tables, fixed, log, self.items, self.features.known)
+        contexts = Contexts.of(self.spec, size, log.item[counted], self.events.context[counted])
+        return Knowledge(tables, fixed, log, self.items, self.features.known, contexts)
 
     def _draw(self) -> Draw:
         """Candidates of a list around a known item."""

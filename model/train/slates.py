@@ -11,6 +11,7 @@ from tqdm import tqdm
 from model.data.log import Log
 from model.events import History
 from model.features.again import once_more
+from model.features.contexts import Contexts
 from model.features.counters import ItemCounters
 from model.features.leanings import Echoes
 from model.features.neighbours import Evidence, Neighbours
@@ -99,8 +100,8 @@ class Knowledge:
     """What slates may know: channel tables (a missing one offers nothing), counters, items.
 
     Without `counters` they are replayed up to each moment: `timeline` are the rows for that, in time order. `met`
-    bool [N]: items that have events. `items` may hold more than N rows: row N + i is item i as it would be if it were
-    put at run time, row 2 N + i as it is without its id (see `model.train.guises`).
+    bool [N]: items that have events. `contexts` know what the tables know. `items` may hold more than N rows: row N + i
+    is item i as it would be if it were put at run time, row 2 N + i as it is without its id (see `model.train.guises`).
     """
 
     tables: Mapping[str, Neighbours]
@@ -108,6 +109,7 @@ class Knowledge:
     timeline: Log | None
     items: ArrayItems
     met: NDArray[np.bool_]
+    contexts: Contexts | None = None
 
     @property
     def guised(self) -> dict[str, Echoes]:
@@ -212,7 +214,8 @@ class SlateBuilder:
         more = beside.offers(counters, vector, known.items, allowed) if cold is None else {}
         more |= {"again": once_more(had)} if again else {}
         fresh, offers = again or positive not in had, merged({**evidence, **more})
-        candidates, roles, chances = self._candidates(events, ahead, offers, open_ if again else allowed, generator)
+        pools, among = [offers] if self.draw.whole or not again else parted(offers, had), open_ if again else allowed
+        candidates, roles, chances = self._candidates(events, ahead, pools, among, generator)
         if self.draw.newcomers or self.draw.nameless:
             candidates = self._guised(candidates, len(allowed), generator)
             evidence = self.with_newcomers(evidence, candidates[candidates >= len(allowed)], vector, known)
@@ -269,24 +272,30 @@ class SlateBuilder:
         self,
         events: NDArray[np.int64],
         ahead: NDArray[np.int64],
-        offered: NDArray[np.int64],
+        pools: Sequence[NDArray[np.int64]],
         allowed: NDArray[np.bool_],
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.float32]]:
         """The items of `events`, some of what is offered, some of the rest; none that is wanted all the same.
 
-        With them their roles, and the log of how often each is drawn (the positives: if nobody wanted them).
+        Pools of what is offered have equal shares, the last one what others leave. With the items their roles, and the
+        log of how often each is drawn (the positives: if nobody wanted them).
         """
         positives, rest = self.moments.log.item[events], allowed.copy()
         rest[self.moments.log.item[ahead]] = False
-        pool, room = offered[rest[offered]], max(self.draw.offered + 1 - len(events), 0)
-        some = generator.choice(pool, room, replace=False) if not self.draw.whole and len(pool) > room else pool[:room]
+        room, some, chosen = max(self.draw.offered + 1 - len(events), 0), list[NDArray[np.int64]](), list[float]()
+        for left, pool in zip(range(len(pools), 0, -1), pools, strict=True):
+            free, most = pool[rest[pool]], (room - sum(map(len, some))) // left
+            whole = self.draw.whole or len(free) <= most
+            some.append(free[:most] if whole else generator.choice(free, most, replace=False))
+            chosen.append(len(some[-1]) / max(len(free), 1))
         drawn = generator.integers(0, len(rest), 2 * self.draw.random)
         drawn = drawn[rest[drawn]][: self.draw.random]
-        roles = np.repeat([POSITIVE, OFFERED, RANDOM], [len(events), len(some), len(drawn)])
-        candidates = np.concatenate([positives, some, drawn])
+        roles = np.repeat([POSITIVE, OFFERED, RANDOM], [len(events), sum(map(len, some)), len(drawn)])
+        candidates = np.concatenate([positives, *some, drawn])
         at_random = max(self.draw.random, 1) * min(2 / len(rest), 1 / max(int(rest.sum()), 1))
-        chances = at_random + np.isin(candidates, offered) * (len(some) / max(len(pool), 1))
+        of_pools = [np.isin(candidates, pool) * often for pool, often in zip(pools, chosen, strict=True)]
+        chances = at_random + np.sum(of_pools, axis=0)
         return candidates, roles.astype(np.int8), np.log(np.minimum(chances, 1.0)).astype(np.float32)
 
     def _packed(self, rows: NDArray[np.int64], vectors: NDArray[np.float32], made: list[_Made], width: int) -> Slates:
@@ -341,6 +350,7 @@ class Replay:
         self.counters = knowledge.counters or ItemCounters.empty(
             len(knowledge.met), len(spec.event_types), spec.half_lives
         )
+        self.counters.contexts, self.contexts = knowledge.contexts, knowledge.contexts
         self.at = 0
 
     def until(self, time: float) -> None:
@@ -349,10 +359,17 @@ class Replay:
         if log is not None and not self.at:  # what lies before the first moment is counted at once
             self.at = int(np.searchsorted(log.time, time))
             self.counters = count(self.spec, len(self.counters), log.take(slice(self.at)))
+            self.counters.contexts = self.contexts
         while log is not None and self.at < len(log) and log.time[self.at] < time:
             at = self.at
             self.counters.add(int(log.item[at]), int(log.type[at]), float(log.time[at]), float(log.value[at]))
             self.at += 1
+
+
+def parted(offers: NDArray[np.int64], had: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """What a user had of some offers, and the rest: between the former a list of what is done again has to choose."""
+    known = np.isin(offers, had)
+    return [offers[known], offers[~known]]
 
 
 def best(scores: NDArray[np.float32], allowed: NDArray[np.bool_], size: int) -> Evidence:

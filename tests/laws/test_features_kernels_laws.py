@@ -276,7 +276,9 @@ def test_crosses(seed: int, events: int, candidates: int, width: int) -> None:
     rows, asked = generator.integers(0, CATALOGUE, events), generator.integers(0, CATALOGUE, candidates)
     ids, mine = (generator.integers(0, 12, (n, width)).astype(np.int32) for n in (events, candidates))
     values = generator.random(events).astype(np.float32)
-    check_both("crosses", rows, ids, values, asked, mine, outs=(np.zeros((candidates, 4), np.float32),))
+    older = generator.integers(0, CATALOGUE, 7)
+    for history in (rows, np.concatenate([older, rows])):
+        check_both("crosses", history, ids, values, asked, mine, outs=(np.zeros((candidates, 4), np.float32),))
 
 
 @given(seeds, sizes, st.sampled_from([np.float32, np.int32, np.float16]))

@@ -753,13 +753,13 @@ static PyObject *crosses(PyObject *self, PyObject *args) {
     Py_buffer *candidates = values ? read_(&held, candidates_, "candidates", 'l', 1) : NULL;
     Py_buffer *mine = candidates ? read_(&held, mine_, "mine", 'i', 2) : NULL;
     if (!mine || !columns_of(&held, out_, size_of(candidates), 4, &out)) goto end;
-    Py_ssize_t events = size_of(history), width = ids->shape[1];
-    if (ids->shape[0] != events || !is_long(values, events, "values") || mine->shape[0] != size_of(candidates) ||
+    Py_ssize_t all = size_of(history), events = ids->shape[0], width = ids->shape[1];
+    if (events > all || !is_long(values, events, "values") || mine->shape[0] != size_of(candidates) ||
         mine->shape[1] != width) {
         if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "ids and mine: give a row for each item, equally wide");
         goto end;
     }
-    const int64_t *row = history->buf, *candidate = candidates->buf;
+    const int64_t *row = history->buf, *candidate = candidates->buf; /* ids are of the newest events */
     const int32_t *id = ids->buf, *own = mine->buf;
     const float *value = values->buf;
     if (!fresh_table(events * width) || !met_for(events * width + 1)) goto end;
@@ -795,9 +795,9 @@ static PyObject *crosses(PyObject *self, PyObject *args) {
         *cell(&out, c, 0) = overlap / known / size;
         *cell(&out, c, 1) = liked / known;
     }
-    if (!fresh_table(events)) goto end;
-    narrow = narrowed(events);
-    for (Py_ssize_t i = 0; i < events; i++) {
+    if (!fresh_table(all)) goto end;
+    narrow = narrowed(all);
+    for (Py_ssize_t i = 0; i < all; i++) {
         Slot *slot = slot_of(row[i], narrow);
         if (slot->turn != slots_turn) *slot = (Slot){row[i], slots_turn, 0, 0.0};
         slot->sum += 1.0;
@@ -805,7 +805,7 @@ static PyObject *crosses(PyObject *self, PyObject *args) {
     for (Py_ssize_t c = 0; c < size_of(candidates); c++) {
         const Slot *slot = slot_of(candidate[c], narrow);
         *cell(&out, c, 2) = slot->turn == slots_turn ? (float)log2(1.0 + slot->sum) : 0.0f;
-        *cell(&out, c, 3) = events && candidate[c] == row[events - 1] ? 1.0f : 0.0f;
+        *cell(&out, c, 3) = all && candidate[c] == row[all - 1] ? 1.0f : 0.0f;
     }
     result = Py_NewRef(Py_None);
 end:

@@ -341,7 +341,7 @@ def crosses(
 
     How often is log2(1 + times): 1 for once.
 
-    history int64 [L], oldest first · ids int32 [L, A], 0-padded, and values float32 [L], scaled, of its events ·
+    history int64 [L], oldest first · ids int32 [K, A], 0-padded, and values float32 [K], scaled, of its newest events ·
     candidates int64 [C], mine int32 [C, A] · out float32 [C, 4].
     """
     size = 1 + max(ids.max(initial=0), mine.max(initial=0))
@@ -350,9 +350,12 @@ def crosses(
     np.add.at(liked, ids, np.broadcast_to((values - np.float32(0.5))[:, None], ids.shape))
     often[0] = liked[0] = 0.0
     known = np.maximum((mine != 0).sum(axis=1), 1).astype(np.float32)
-    out[:, 0] = often.take(mine).sum(axis=1).astype(np.float32) / known / np.float32(max(len(history), 1))
+    out[:, 0] = often.take(mine).sum(axis=1).astype(np.float32) / known / np.float32(max(len(ids), 1))
     out[:, 1] = (liked / (often + 1)).take(mine).sum(axis=1).astype(np.float32) / known
-    out[:, 2] = np.log2(1.0 + (candidates[:, None] == history).sum(axis=1))
+    met, times = np.unique(history, return_counts=True)
+    place = np.minimum(np.searchsorted(met, candidates), max(len(met) - 1, 0))
+    found = met[place] == candidates if len(met) else np.zeros(len(candidates), bool)
+    out[:, 2] = np.log2(1.0 + np.where(found, times[place] if len(met) else 0, 0))
     out[:, 3] = candidates == history[-1] if len(history) else 0.0
 
 

@@ -110,6 +110,19 @@ def test_a_list_of_what_is_done_again_holds_what_its_user_had() -> None:
     assert np.isnan(list_relevance(plain, 0)[1]).all()
 
 
+def test_half_of_what_a_list_of_something_done_again_draws_is_what_its_user_had() -> None:
+    log = make_log(
+        user=[1] * 6, item=[0, 1, 2, 3, 4, 0], time=np.arange(6) * 60.0, value=np.ones(6), labels=np.ones((6, 3))
+    )
+    slates = build([5] * 400, log=log, draw=Draw(4, 1, again=True))
+    offered = [slates.candidates[place][slates.role[place] == OFFERED] for place in range(400)]
+    assert {(len(rows), int((rows < 5).sum())) for rows in offered} == {(4, 2)}
+    others, chances = slates.candidates[:, 1:], np.exp(slates.log_chance[:, 1:])
+    for item in range(1, ITEMS):
+        often = float((others == item).sum()) / 400
+        assert float(chances[others == item].mean()) == pytest.approx(often, abs=0.1)
+
+
 def test_the_chance_of_a_candidate_is_how_often_it_is_drawn() -> None:
     slates = build([26] * 1500, draw=Draw(2, 1))
     others, chances = slates.candidates[:, 1:], np.exp(slates.log_chance)
