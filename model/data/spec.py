@@ -20,6 +20,7 @@ from model.features.spec import (
 )  # fmt: skip
 
 BINS = 10  # of a numeric attribute
+BULK, FAR_OUT = (0.05, 0.95), 10  # quantiles of event values, and how much wider than them a range is no scale
 PARTS = (TRAIN,)
 
 
@@ -146,9 +147,15 @@ def _context(dataset: Dataset, context: NDArray[np.int64], most: int) -> tuple[C
 
 
 def _value_range(log: Log) -> tuple[float, float]:
-    """Range of event values; 0 to 1 when there are none or all are equal."""
+    """Range of event values; 0 to 1 when there are none or all are equal.
+
+    Where a few lie far out (plays, amounts of money), that of nine in ten: beside the largest all others were nothing.
+    """
     known = log.value[~np.isnan(log.value)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    bulk = [float(one) for one in np.quantile(known, BULK)] if len(known) else [low, high]
+    if bulk[1] > bulk[0] and high - low > FAR_OUT * (bulk[1] - bulk[0]):
+        low, high = bulk
     return (low, high) if high > low else (0.0, 1.0)
 
 

@@ -113,6 +113,18 @@ def test_a_log_without_values_and_labels_has_ranges_all_the_same(tmp_path: Path)
     assert attribute_table(spec, load(made).item_records, 1).tolist() == [[0]]
 
 
+@pytest.mark.parametrize(("largest", "expected"), [(130, (1, 130)), (99_999, (6, 95))])
+def test_values_that_lie_far_out_are_no_scale_for_the_others(
+    tmp_path: Path, largest: int, expected: tuple[float, float]
+) -> None:
+    plays = [*range(1, 101), largest]
+    log(tmp_path, *(f"a,x{place},{place},{value}" for place, value in enumerate(plays)), header="u,i,t,plays")
+    made = recipe(tmp_path, {**EVENTS, "value": "plays"}, split={"kind": "leave_last"})
+    data = load(made)
+    whole = build_spec(made, data, parts=(TRAIN, VALID, TEST))
+    assert (whole.value_low, whole.value_high) == pytest.approx(expected, abs=1.1)
+
+
 @pytest.mark.parametrize(
     ("blend", "serving", "expected"),
     [
