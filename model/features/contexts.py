@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from model.features.spec import FeatureSpec
 
-PRIOR_EVENTS = 10.0  # pseudo-events of an item that is met in any context as often as all others
+PRIOR_EVENTS = 10.0  # pseudo-events of an item that is met in any context as often as its like, or all others
 MOST_VALUES = 50  # values of a context column that are counted, the most frequent ones
 
 
@@ -24,11 +24,21 @@ class Contexts:
     starts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, spec: FeatureSpec, items: int, rows: NDArray[np.int64], context: NDArray[np.int64]) -> "Contexts":
-        """Of a log's events: rows int64 [n] of N items, context ids int64 [n, X]."""
+    def of(
+        cls,
+        spec: FeatureSpec,
+        attributes: NDArray[np.int32],
+        rows: NDArray[np.int64],
+        context: NDArray[np.int64],
+    ) -> "Contexts":
+        """Of a log's events: rows int64 [n] of items with attributes [N, A] (0-padded), context ids int64 [n, X].
+
+        What is met seldom is taken for what other items with its attributes are.
+        """
         sizes = [1 + min(len(column.values), MOST_VALUES) for column in spec.context]
-        parts = [_lift(items, size, rows, context[:, place]) for place, size in enumerate(sizes)]
-        return cls(np.concatenate([np.zeros((items, 0), np.float32), *parts], axis=1), np.cumsum([0, *sizes]))
+        parts = [_lift(attributes, size, rows, context[:, place]) for place, size in enumerate(sizes)]
+        nothing = np.zeros((len(attributes), 0), np.float32)
+        return cls(np.concatenate([nothing, *parts], axis=1), np.cumsum([0, *sizes]))
 
     def fill(self, rows: NDArray[np.int64], context: NDArray[np.int64], out: NDArray[np.float32]) -> None:
         """What a context (ids int64 [X]) says of items, into `out` float32 [C, X]; 0 for rows beyond the end."""
@@ -50,13 +60,37 @@ class Contexts:
         return cls(np.load(folder / "context_lift.npy", mmap_mode="r"), np.load(folder / "context_starts.npy"))
 
 
-def _lift(items: int, size: int, rows: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.float32]:
-    """One column's part, [items, size]."""
-    counted = (ids > 0) & (ids < size)
+def _lift(
+    attributes: NDArray[np.int32], size: int, rows: NDArray[np.int64], ids: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """One column's part, [N, size]; 0 for what never happened, and for items that nothing happened with."""
+    items, counted = len(attributes), (ids > 0) & (ids < size)
     met = np.bincount(rows[counted] * size + ids[counted], minlength=items * size).reshape(items, size)
-    usual = met.sum(axis=0) / max(met.sum(), 1)
-    usual = np.where(usual > 0, usual, 1.0)
-    shares = (met + PRIOR_EVENTS * usual) / (met.sum(axis=1, keepdims=True) + PRIOR_EVENTS)
-    never = met.sum(axis=0) == 0
-    lift: NDArray[np.float32] = np.where(never, 0.0, np.log(shares / usual)).astype(np.float32)
+    total, of_item = met.sum(axis=0), met.sum(axis=1, keepdims=True)
+    usual = np.where(total > 0, total / max(total.sum(), 1), 1.0)
+    expected = _expected(attributes, met.astype(np.float32), usual, total > 0)
+    shares = (met + PRIOR_EVENTS * expected) / (of_item + PRIOR_EVENTS)
+    known = (total > 0) & (of_item > 0)
+    lift: NDArray[np.float32] = np.log(np.where(known, shares, usual) / usual).astype(np.float32)
     return lift
+
+
+def _expected(
+    attributes: NDArray[np.int32], met: NDArray[np.float32], usual: NDArray[np.float64], known: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """The shares of context values [N, size] that other items with an item's attributes lead to expect.
+
+    usual float64 [size], and which values are known, bool [size].
+    """
+    groups = np.zeros((int(attributes.max(initial=0)) + 1, met.shape[1]), np.float32)
+    for column in attributes.T:
+        np.add.at(groups, column, met)
+    told = np.zeros_like(met)
+    for column in attributes.T:
+        others = groups[column] - met
+        shares = (others + PRIOR_EVENTS * usual) / (others.sum(axis=1, keepdims=True) + PRIOR_EVENTS)
+        told += np.log(shares / usual) * (column > 0)[:, None]
+    told /= np.maximum((attributes > 0).sum(axis=1), 1)[:, None]
+    shares = usual * known * np.exp(told)
+    made: NDArray[np.float32] = (shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    return made

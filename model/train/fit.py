@@ -316,7 +316,7 @@ class Learner:
         known = np.ones(len(self.plan.log), bool) if self.settings.refit else self.plan.train
         log = self.plan.log.take(known)
         counters = count(self.spec, len(self.features), log)
-        counters.contexts = Contexts.of(self.spec, len(self.features), log.item, self.context[known])
+        counters.contexts = Contexts.of(self.spec, self.features.attributes, log.item, self.context[known])
         tables = self.maker.make(self.spec, log.by_user(self.users))
         return Fitted(
             self.model, self.spec, self.features, tables, counters, calibration, log, self.plan.temporal,

@@ -277,7 +277,7 @@ class Lessons:
         """What slates may know; by user the counters stand at the end of `counted`, by time they move with the log."""
         log, size = self.plan.log, len(self.features)
         fixed = None if self.plan.temporal else count(self.spec, size, log.take(counted))
-        contexts = Contexts.of(self.spec, size, log.item[counted], self.events.context[counted])
+        contexts = Contexts.of(self.spec, self.features.attributes, log.item[counted], self.events.context[counted])
         return Knowledge(tables, fixed, log, self.items, self.features.known, contexts)
 
     def _draw(self) -> Draw:
