@@ -14,6 +14,7 @@ FOLDS = 5
 Fit: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], Platt | Isotonic]
 FEWEST = 50  # labels of each class, below which only Platt's two numbers are fitted
 RIDGE = 1e-3
+FLATTEST = 1e-3  # least slope of a calibration
 TILT = 0.02  # part of Platt's slope kept in an isotonic fit, so that equal steps never tie what the ranker ordered
 REACH = 20.0  # logits beyond the outermost knot over which that slope goes on
 
@@ -41,7 +42,10 @@ def _unseen_loss(fit: Fit, x: NDArray[np.float64], y: NDArray[np.float64]) -> fl
 
 
 def platt(x: NDArray[np.float64], y: NDArray[np.float64]) -> Platt:
-    """Slope and offset by Newton's method with Platt's soft targets; the slope stays positive, so order stays."""
+    """Slope and offset by Newton's method with Platt's soft targets; the slope stays positive, so order stays.
+
+    Where it would not (few labels, told the wrong way round) the offset is fitted to the least slope.
+    """
     ups, downs = y.sum(), len(y) - y.sum()
     target = np.where(y > 0.5, (ups + 1) / (ups + 2), 1 / (downs + 2))
     a, b = 1.0, 0.0
@@ -54,7 +58,10 @@ def platt(x: NDArray[np.float64], y: NDArray[np.float64]) -> Platt:
         a, b = a - step[0], b - step[1]
         if np.abs(step).max() < 1e-8:
             break
-    return Platt(a=max(float(a), 1e-3), b=float(b))
+    if a >= FLATTEST:
+        return Platt(a=float(a), b=float(b))
+    share = float(target.mean())
+    return Platt(a=FLATTEST, b=float(np.log(share / (1 - share)) - FLATTEST * x.mean()))
 
 
 def isotonic(x: NDArray[np.float64], y: NDArray[np.float64]) -> Isotonic:

@@ -24,6 +24,16 @@ def test_platt_finds_slope_and_offset() -> None:
     assert found.b == pytest.approx(-1.0, abs=0.1)
 
 
+def test_logits_told_the_wrong_way_round_still_say_how_often() -> None:
+    x, y = np.linspace(-6, 2, 2000), np.zeros(2000)
+    y[np.linspace(0, 800, 11).astype(int)] = 1  # the few that happened have low logits
+    found = platt(x, y)
+    said = found.apply(x.astype(np.float32))
+    assert found.a > 0
+    assert said.mean() == pytest.approx(12 / 2000, rel=0.1)  # Platt's soft targets count one more
+    assert (np.diff(said) >= 0).all()
+
+
 def test_bent_logits_get_isotonic_and_straight_ones_platt() -> None:
     assert isinstance(calibrated(*world(3.0)), Isotonic)
     assert isinstance(calibrated(*world(0.0)), Platt)
