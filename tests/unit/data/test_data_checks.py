@@ -29,6 +29,16 @@ def test_sound_worlds_pass(tmp_path: Path) -> None:
 ROWS = [f"{user},{item},{100 * user + item}" for user in range(10) for item in range(10)]
 
 
+def test_who_splits_by_a_column_may_keep_the_test_part_elsewhere(tmp_path: Path) -> None:
+    for parts, passes in ((("train", "valid"), True), (("valid", "test"), False)):
+        log(tmp_path, *(f"{row},{part}" for part in parts for row in ROWS), header="u,i,t,split")
+        made = recipe(tmp_path, split={"kind": "column"})
+        found = {check.name: check for check in run_checks(made, load(made))}["parts without events"]
+        assert (found.passed, found.count) == (passes, 1)
+    log(tmp_path, "a,x,1")
+    assert "parts without events" in failed(recipe(tmp_path))
+
+
 def test_who_adds_unknown_items_may_have_any_number_of_them(tmp_path: Path) -> None:
     log(tmp_path, *ROWS)
     table(tmp_path / "items.csv", "id,name", "0,Zero")
