@@ -17,6 +17,7 @@ from bench.serving.nets import made_text_encoder, write_graphs
 from index.build import seal
 from model.bundle import BundleWriter, DatasetInfo, Manifest, TextEncoder
 from model.features.calibration import Identity, Platt
+from model.features.contexts import Contexts
 from model.features.counters import ItemCounters
 from model.features.neighbours import Neighbours
 from model.features.records import ItemRecord, UserRecord
@@ -230,6 +231,9 @@ def _counters(world: World, generator: np.random.Generator) -> ItemCounters:
     counters.value_count[:] = counters.counts[:, 2, -1]
     counters.value_sum[:] = counters.value_count * generator.uniform(1, 5, world.items)
     counters.total[:], counters.total_newest = counters.counts.sum(0), float(counters.newest.max())
+    values = 1 + len(spec(world.text).context[0].values)
+    lift = generator.normal(0, 0.3, (values, world.items)).astype(np.float16)
+    counters.contexts = Contexts(lift, np.asarray([0, values]))
     return counters
 
 

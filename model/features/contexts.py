@@ -16,11 +16,12 @@ MOST_VALUES = 50  # values of a context column that are counted, the most freque
 class Contexts:
     """Of N items and the V values of X context columns, one column's behind the other's.
 
-    lift float32 [N, V]: the log of how much more often an item's events happen there than all events do · starts int64
-    [X + 1]: where a column's values begin; its first stands for what is unknown and says nothing.
+    lift float16 [V, N]: the log of how much more often an item's events happen there than all events do (a request reads
+    one row a column) · starts int64 [X + 1]: where a column's values begin; its first stands for what is unknown and
+    says nothing.
     """
 
-    lift: NDArray[np.float32]
+    lift: NDArray[np.float16]
     starts: NDArray[np.int64]
 
     @classmethod
@@ -37,15 +38,17 @@ class Contexts:
         """
         sizes = [1 + min(len(column.values), MOST_VALUES) for column in spec.context]
         parts = [_lift(attributes, size, rows, context[:, place]) for place, size in enumerate(sizes)]
-        nothing = np.zeros((len(attributes), 0), np.float32)
-        return cls(np.concatenate([nothing, *parts], axis=1), np.cumsum([0, *sizes]))
+        nothing = np.zeros((0, len(attributes)), np.float16)
+        return cls(np.concatenate([nothing, *parts]), np.cumsum([0, *sizes]))
 
     def fill(self, rows: NDArray[np.int64], context: NDArray[np.int64], out: NDArray[np.float32]) -> None:
         """What a context (ids int64 [X]) says of items, into `out` float32 [C, X]; 0 for rows beyond the end."""
-        known = np.flatnonzero(rows < len(self.lift))
-        counted = np.where(context < np.diff(self.starts), context, 0)
-        out[:] = 0.0
-        out[known] = self.lift[rows[known, None], self.starts[:-1] + counted]
+        starts, items = self.starts.tolist(), self.lift.shape[1]
+        for column, (value, start, end) in enumerate(zip(context.tolist(), starts, starts[1:], strict=False)):
+            counted = items and start + value < end
+            out[:, column] = self.lift[start + value].take(rows, mode="clip") if counted else 0.0
+        if rows.max(initial=0) >= items:
+            out[rows >= items] = 0.0
 
     def save(self, folder: Path) -> None:
         """Write both arrays as .npy files."""
@@ -62,8 +65,8 @@ class Contexts:
 
 def _lift(
     attributes: NDArray[np.int32], size: int, rows: NDArray[np.int64], ids: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """One column's part, [N, size]; 0 for what never happened, and for items that nothing happened with."""
+) -> NDArray[np.float16]:
+    """One column's part, [size, N]; 0 for what never happened, and for items that nothing happened with."""
     items, counted = len(attributes), (ids > 0) & (ids < size)
     met = np.bincount(rows[counted] * size + ids[counted], minlength=items * size).reshape(items, size)
     total, of_item = met.sum(axis=0), met.sum(axis=1, keepdims=True)
@@ -71,7 +74,7 @@ def _lift(
     expected = _expected(attributes, met.astype(np.float32), usual, total > 0)
     shares = (met + PRIOR_EVENTS * expected) / (of_item + PRIOR_EVENTS)
     known = (total > 0) & (of_item > 0)
-    lift: NDArray[np.float32] = np.log(np.where(known, shares, usual) / usual).astype(np.float32)
+    lift: NDArray[np.float16] = np.log(np.where(known, shares, usual) / usual).T.astype(np.float16)
     return lift
 
 
