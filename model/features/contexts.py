@@ -16,9 +16,9 @@ MOST_VALUES = 50  # values of a context column that are counted, the most freque
 class Contexts:
     """Of N items and the V values of X context columns, one column's behind the other's.
 
-    lift float16 [V, N]: the log of how much more often an item's events happen there than all events do (a request reads
-    one row a column) · starts int64 [X + 1]: where a column's values begin; its first stands for what is unknown and
-    says nothing.
+    lift float16 [V, N]: the log of how much more often an item's events happen there than all events do (so that a
+    request reads one row a column) · starts int64 [X + 1]: where a column's values begin; its first stands for what is
+    unknown and says nothing.
     """
 
     lift: NDArray[np.float16]
