@@ -11,9 +11,7 @@ from model.data.log import ByUser
 from model.features.neighbours import Neighbours
 
 DENSE_ITEMS = 20_000  # largest catalogue whose item–item matrix is inverted
-WHOLE_ITEMS = (
-    4_000  # largest one where even what a single user has met is in that matrix: it says next to nothing there
-)
+WHOLE_ITEMS = 4_000  # largest one where that matrix holds even what a single user has met, which says next to nothing
 GAP_POWER = 0.5  # weight of a pair `gap` steps apart is gap^-GAP_POWER
 POPULARITY_POWER = 0.25  # how far a target's own frequency is divided out
 

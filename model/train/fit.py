@@ -1,4 +1,4 @@
-"""The whole of learning, readable top to bottom: channels, towers, ranker, calibration, then again on everything."""
+"""The whole of learning, readable top to bottom: channels, towers, ranker, calibration, then what validated too."""
 
 import copy
 import math
