@@ -24,7 +24,7 @@ ENV INSTALL="python -m pip install --no-cache-dir --constraint constraints/all.t
 COPY pyproject.toml README.md LICENSE ./
 COPY constraints constraints
 # Empty packages first: the layer with the dependencies is made again only when they change.
-COPY model/features/kernels/_native.c model/features/kernels/_ranker.c model/features/kernels/
+COPY model/features/kernels/*.c model/features/kernels/*.h model/features/kernels/
 RUN mkdir app index && touch app/__init__.py index/__init__.py model/__init__.py && python -m venv /opt/venv
 
 FROM build AS build-serve

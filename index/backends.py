@@ -18,7 +18,7 @@ faiss: Any = faiss_module  # its stubs describe the C++ classes, not what the Py
 Mask: TypeAlias = NDArray[np.bool_]
 Hits: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]  # scores [B, k], rows [B, k]; row -1: nothing found
 GPU_MOST = 2048  # longest list FAISS returns on a GPU
-TIMES, MORE = 1, 400  # rows that short codes find for k wanted ones: TIMES · k + MORE
+MORE_OF_ROOT, MORE_MOST = 0.63, 400  # rows that short codes find beyond those wanted: of the square root of N, at most
 _threads = threading.local()
 
 
@@ -43,6 +43,8 @@ class FaissIndex:
 
     One of short codes (4 bits a dimension, scanned in registers: André et al. 2017) finds some hundreds of rows more
     than are wanted, whose vectors then say which are nearest: a third of the time of scanning the vectors themselves.
+    How many more grows with the catalogue, since more rows then share a code: 100 of 30,000 and 200 of 100,000 have the
+    recall of 400, of 300,000 fewer than 400 do not.
     """
 
     def __init__(self, index: Any, vectors: NDArray[np.float32]) -> None:
@@ -50,6 +52,7 @@ class FaissIndex:
         self._lists: int = getattr(index, "nlist", 0)
         self._probes: int = getattr(index, "nprobe", 0)
         self._coded = isinstance(index, faiss.IndexIVFPQFastScan)
+        self._more = min(int(MORE_OF_ROOT * len(self) ** 0.5), MORE_MOST)
 
     @property
     def kind(self) -> str:
@@ -64,7 +67,7 @@ class FaissIndex:
         """As ItemIndex; exact when it is flat."""
         single_threaded()
         k = min(k, len(self))
-        fetch = min(TIMES * k + MORE, len(self)) if self._coded else k
+        fetch = min(k + self._more, len(self)) if self._coded else k
         scores, rows = self._index.search(queries, fetch, params=self._parameters(allowed))
         return self._exact(queries, rows, k) if self._coded else (scores, rows)
 
