@@ -22,6 +22,7 @@ from model.train.guises import nameless_items
 
 FOLDS = 4
 MOST_ITEMS = 50_000  # items with most events that a fit reads
+MOST_VALUES = 4_096  # attribute values that most items have: a fit costs the square of its columns, and more
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 TRUST = 10.0  # events at which an item's vector counts half
 ALONE_SLACK = 0.03  # of what there is to explain: a fit that weak, yet so near the best, keeps what few texts share
@@ -122,12 +123,13 @@ def settle(
     rows = rows[events[rows] > 0]
     weight, fold = events[rows] / (events[rows] + TRUST), generator.permutation(len(rows)) % FOLDS
     truth = vectors[rows].astype(np.float64)
-    read, plain, text = (_read(model, one, rows) for one in (features, bare, by_text_alone(features)))
+    values = common_values(features.attributes[rows], model.spec.attribute_vocabulary)
+    read, plain, text = (_read(model, one, rows, values) for one in (features, bare, by_text_alone(features)))
     of_described = [_Told(columns, weight * described * by) for (columns, described), by in ((read, 1.0), (plain, 0.5))]
     ridges = _Ridge(of_described, truth, fold), _Ridge([_Told(text[0], weight)], truth, fold)
     (strength, explained), (strength_alone, explained_alone) = ridges[0].strength(0.0), ridges[1].strength(ALONE_SLACK)
     strengths = strength, strength_alone
-    _write(model, *(ridge.whole(one) for ridge, one in zip(ridges, strengths, strict=True)))
+    _write(model, values, *(ridge.whole(one) for ridge, one in zip(ridges, strengths, strict=True)))
     nameless, told = (item_vectors(model, nameless_items(one)) for one in (features, bare))
     ids = np.where(events[:, None] > 0, vectors - nameless, np.float32(0.0))
     model.item_tower.start_ids(torch.from_numpy(ids))
@@ -146,38 +148,51 @@ def by_text_alone(features: Features) -> Features:
     return replace(features, entity=np.full_like(features.entity, NONE), attributes=np.zeros_like(features.attributes))
 
 
-def _parts(model: MultiTaskModel) -> tuple[slice, slice, slice, slice]:
-    """Which columns content's last layer reads of text, attributes, graph and their cross; a constant is last."""
+def common_values(attributes: NDArray[np.int32], vocabulary: int) -> NDArray[np.int64]:
+    """The attribute values (ids 1 to `vocabulary` - 1) of items [n, A] that a fit reads, ascending: all, or MOST_VALUES
+    that most items have. Of the others content says nothing by themselves; the cross reads all."""
+    count = np.bincount(attributes.ravel(), minlength=vocabulary)[1:]
+    return np.sort(np.argsort(-count, kind="stable")[:MOST_VALUES]) + 1
+
+
+def _parts(model: MultiTaskModel, values: int) -> tuple[slice, slice, slice, slice]:
+    """Which columns a fit reads of text, so many attribute values, graph and their cross; a constant is last."""
     tower, spec = model.item_tower, model.spec
-    ends = np.cumsum([spec.text_dim, spec.attribute_vocabulary - 1, spec.graph_dim, tower.cross.width])
+    ends = np.cumsum([spec.text_dim, values, spec.graph_dim, tower.cross.width])
     text, attributes, graph, cross = (slice(int(start), int(end)) for start, end in zip([0, *ends], ends, strict=False))
     return text, attributes, graph, cross
 
 
 @torch.no_grad()
 def _read(
-    model: MultiTaskModel, features: Features, rows: NDArray[np.int64]
+    model: MultiTaskModel, features: Features, rows: NDArray[np.int64], values: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """What content's last layer reads of items [n], float64 [n, P]; which are known by more than text, bool [n]."""
+    """What content's last layer reads of items [n], some `values` of their attributes, float64 [n, P]; which of them
+    are known by more than text, bool [n]."""
     model.eval()
     items, tower = features.items(rows), model.item_tower
     graph = model.graph_encoder(items.entity)
     by_text, by_attributes, by_graph = tower.switches
-    bag = torch.zeros(len(rows), model.spec.attribute_vocabulary)
-    bag.scatter_add_(1, items.attributes, (items.attributes > 0).float())
-    bag = bag[:, 1:] / bag[:, 1:].sum(1, keepdim=True).clamp(min=1)
+    place = torch.zeros(model.spec.attribute_vocabulary, dtype=torch.int64)
+    place[torch.from_numpy(values)] = torch.arange(1, len(values) + 1)
+    there = (items.attributes > 0).float()
+    bag = torch.zeros(len(rows), len(values) + 1).scatter_add_(1, place[items.attributes], there)
+    bag = bag[:, 1:] / there.sum(1, keepdim=True).clamp(min=1)
     crossed = tower.crossed(items.text, items.attributes, graph) * tower.cross.width**-0.5
     blocks = (items.text * by_text, bag * by_attributes, graph * by_graph, crossed, torch.ones(len(rows), 1))
     return torch.cat(blocks, dim=1).double().numpy(), tower.described(items.attributes, graph).numpy()
 
 
 @torch.no_grad()
-def _write(model: MultiTaskModel, described: NDArray[np.float64], alone: NDArray[np.float64]) -> None:
+def _write(
+    model: MultiTaskModel, values: NDArray[np.int64], described: NDArray[np.float64], alone: NDArray[np.float64]
+) -> None:
     """Coefficients [P, D] of described items and of those known by text alone into the item tower."""
-    tower, (text, attributes, graph, cross) = model.item_tower, _parts(model)
+    tower, (text, attributes, graph, cross) = model.item_tower, _parts(model, len(values))
     told, told_alone = (torch.from_numpy(one).float() for one in (described, alone))
     tower.read_text.weight.copy_(told[text].T)
-    tower.read_attributes.table.weight[1:] = told[attributes]
+    tower.read_attributes.table.weight.zero_()
+    tower.read_attributes.table.weight[torch.from_numpy(values)] = told[attributes]
     tower.read_graph.weight.copy_(told[graph].T)
     tower.read_cross.weight.copy_(told[cross].T * tower.cross.width**-0.5)
     tower.prior.copy_(told[-1])

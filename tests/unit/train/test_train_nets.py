@@ -18,6 +18,7 @@ from model.nn.settings import NetSettings
 from model.train import tower
 from model.train.adversarial import moved
 from model.train.batches import item_vectors, ranker_batch, user_vectors
+from model.train.moments import PAD
 from model.train.rank import Objective, fit_ranker, list_relevance, over_chains, readings, slate_losses, validate
 from model.train.side import SideLosses, attribute_loss, link_loss
 from model.train.slates import OFFERED
@@ -62,8 +63,35 @@ def test_what_content_says_is_not_computed_each_step_where_it_stays_the_same() -
     plain = MultiTaskModel(SPEC, ITEMS, settings=NetSettings(heads=2, layers=1, n_experts=2, expert_width=8))
     told = tower.still_content(plain, mine.features)
     rows, hidden = np.arange(ITEMS), torch.arange(ITEMS) % 2 == 0
-    by_step = tower._vectors(plain, mine, rows, hidden)
-    torch.testing.assert_close(tower._vectors(plain, replace(mine, content=told), rows, hidden), by_step)
+    none = np.empty(0, np.int64)
+    by_step = tower._vectors(plain, mine, rows, hidden, none)
+    torch.testing.assert_close(tower._vectors(plain, replace(mine, content=told), rows, hidden, none), by_step)
+
+
+def test_beside_a_graph_a_step_computes_anew_what_content_says_of_its_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tower, "ANEW_MOST", 4)
+    model, mine, generator = net(), data(), np.random.default_rng(0)
+    still = replace(mine, content=tower.still_content(model, mine.features))
+    with torch.no_grad():
+        model.item_tower.prior.add_(1.0)
+    rows, hidden, now = (
+        np.arange(2, ITEMS),
+        torch.zeros(ITEMS - 2, dtype=torch.bool),
+        tower.said_of(model, mine.features),
+    )
+    anew = tower._anew(model, still, np.asarray([[PAD, 3, 1], [1, PAD, 0]]), generator)
+    assert anew.tolist() == [0, 1, 3]
+    assert len(tower._anew(model, still, np.arange(6), generator)) == 4
+    made = tower._vectors(model, still, rows, hidden, anew) - model.item_tower.id(torch.from_numpy(rows) + 1)
+    assert still.content is not None
+    expected = still.content[rows].clone()
+    expected[anew] = now[rows[anew]].detach()
+    torch.testing.assert_close(made, expected)
+    made.sum().backward()
+    assert any(one.grad is not None for one in model.graph_encoder.parameters())
+    kept, record = recorder()
+    fit_towers(model, mine, SETTINGS, SideLosses(), None, generator, 6, 0.01, record)
+    assert kept[-1]["tower/loss"] < kept[0]["tower/loss"]
 
 
 def test_the_towers_learn_the_walk() -> None:

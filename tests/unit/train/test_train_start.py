@@ -9,6 +9,7 @@ from model.data.log import KnowledgeGraph
 from model.features.neighbours import Evidence, Neighbours
 from model.features.spec import AttributeSpec
 from model.nn.model import MultiTaskModel
+from model.train import content
 from model.train.arrays import Features
 from model.train.batches import item_vectors
 from model.train.content import Unseen, by_text_alone, settle
@@ -49,6 +50,19 @@ def test_ids_and_content_together_say_at_first_what_the_factorisation_does() -> 
     assert np.mean((vectors**2).sum(1)) == pytest.approx(1.0, rel=1e-4)
     start(model, mine, newcomers(mine, np.random.default_rng(0)), WALK.by_user(USERS), None, np.random.default_rng(0))
     np.testing.assert_allclose(item_vectors(model, mine), vectors, atol=1e-4)
+
+
+def test_of_more_attribute_values_than_a_fit_can_read_content_says_what_the_commonest_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    items = many()
+    truth = RNG.normal(size=(MANY, SPEC.dim)).astype(np.float32)
+    common = np.sort(np.argsort(-np.bincount(items.attributes[:-3].ravel(), minlength=5)[1:], kind="stable")[:2]) + 1
+    monkeypatch.setattr(content, "MOST_VALUES", 2)
+    model, _ = settled(truth, items)
+    told = model.item_tower.read_attributes.table.weight.detach().abs().sum(1)
+    assert np.flatnonzero(told.numpy()).tolist() == common.tolist()
+    np.testing.assert_allclose(item_vectors(model, items)[:-3], truth[:-3], atol=1e-4)
 
 
 def test_a_log_too_small_to_be_factorised_leaves_the_tower_as_it_was() -> None:
