@@ -22,7 +22,7 @@ from model.train.guises import nameless_items
 
 FOLDS = 4
 MOST_ITEMS = 50_000  # items with most events that a fit reads
-MOST_VALUES = 4_096  # attribute values that most items have: a fit costs the square of its columns, and more
+MOST_VALUES = 2_560  # attribute values that most items have: a fit costs the square of its columns, and more
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 TRUST = 10.0  # events at which an item's vector counts half
 ALONE_SLACK = 0.03  # of what there is to explain: a fit that weak, yet so near the best, keeps what few texts share
