@@ -18,14 +18,14 @@ def fusable(ranker: Ranker) -> bool:
 
 
 def export_loop(ranker: Ranker, folder: Path) -> None:
-    """Write ranker_loop.npy into `folder`: the sizes of `_ranker.c`, then its weights, float32 [n]."""
+    """Write ranker_loop.npy into `folder`: the sizes of `_ranker.h`, then its weights, float32 [n]."""
     with torch.no_grad():
         parts = [torch.tensor(_sizes(ranker), dtype=torch.float32), *_of_candidates(ranker), *_of_user(ranker)]
         np.save(folder / LOOP, torch.cat([one.reshape(-1) for one in parts]).numpy())
 
 
 def _sizes(ranker: Ranker) -> list[int]:
-    """`Sizes` of _ranker.c, in order."""
+    """`Sizes` of _ranker.h, in order."""
     attention, experts, heads, moment = ranker.attention, ranker.experts.second, ranker.heads, ranker.moment
     assert isinstance(experts, Bank)
     dim, ranges = attention.norm.normalized_shape[0], PiecewiseLinear.BINS

@@ -1,9 +1,9 @@
-"""The ranker as one native loop (kernels/_ranker.c) in place of the operators of its graph.
+"""The ranker as one native loop (kernels/_ranker_loop.h) in place of the operators of its graph.
 
 As operators, half of the ranker's time is passes over results between products, and a request that comes alone spends
 another tenth of a millisecond on calling seventy small ones. The graph ranker.onnx stays the definition: the loop is
 taken where a C compiler built it, and only after it has said what the graph says. Its weights are ranker_loop.npy,
-float32 [n]: the sizes first, then what `_ranker.c` lists, mapped into memory once for all workers.
+float32 [n]: the sizes first, then what `_ranker.h` lists, mapped into memory once for all workers.
 """
 
 import logging
