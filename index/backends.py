@@ -43,8 +43,9 @@ class FaissIndex:
 
     One of short codes (4 bits a dimension, scanned in registers: André et al. 2017) finds some hundreds of rows more
     than are wanted, whose vectors then say which are nearest: a third of the time of scanning the vectors themselves.
-    How many more grows with the catalogue, since more rows then share a code: 100 of 30,000 and 200 of 100,000 have the
-    recall of 400, of 300,000 fewer than 400 do not.
+    How many more grows with the catalogue, since more rows then share a code. With 400, recall@100 is .989 at 30,000
+    rows (.985 with 100), .987 at 100,000 (.983 with 200), .979 at 300,000 (.978 with 300), .982 at 1,000,000 (.962 with
+    200); the gate then chooses how many lists are probed.
     """
 
     def __init__(self, index: Any, vectors: NDArray[np.float32]) -> None:

@@ -77,7 +77,7 @@ PROTOCOLS = {
         (*LISTS, "60"),
         (
             *("--id", "userID"),
-            f"artists={DATA}/lastfm-2k/user_artists.tsv.gz:artistID",
+            f"artists={DATA}/lastfm-2k/user_artists.tsv.gz:artistID:weight",
             f"tags={DATA}/lastfm-2k/user_taggedartists.tsv.gz:tagID",
         ),
     ),

@@ -144,7 +144,7 @@ def still_content(model: MultiTaskModel, features: Features) -> Tensor | None:
 
     Without a graph it never changes. Beside one it learns how to read its neighbours, and of a large catalogue a step
     computes anew, with gradients, what content says of the items in its windows; of all 17,632 artists of Last.fm that
-    was four fifths of an epoch.
+    was more than half of an epoch.
     """
     return None if model.graph_encoder.named and len(features) <= ANEW_MOST else said_of(model, features)
 
