@@ -21,12 +21,23 @@ class Recommended(Answer):
     reasons: list[Any] | None = None
 
 
+class RecommendedUser(Answer):
+    """One user of an answer for target user."""
+
+    user_id: str
+    score: float
+    task_scores: dict[str, float]
+    channels: list[str]
+    reasons: list[Any] | None = None
+
+
 class RecommendAnswer(Answer):
     """Answer of POST /recommend."""
 
     recommendation_id: str
     bundle: str
-    items: list[Recommended]
+    items: list[Recommended] | None = Field(None, description="for target item")
+    users: list[RecommendedUser] | None = Field(None, description="for target user, in place of items")
     fallback: str | None
     degraded: bool
     took_ms: float

@@ -17,7 +17,8 @@ from app.settings import Settings
 from index.catalogue import LiveCatalogue
 from index.encode import ItemEncoder
 from index.users import UserIndex
-from model.bundle import open_bundle
+from model.bundle import Bundle, open_bundle
+from model.config import Links
 from model.features.sessions import chosen_device
 
 
@@ -37,13 +38,30 @@ def open_live(path: Path, settings: Settings, store: Store, metrics: Metrics) ->
     told = replace(told, timeout_ms=told.timeout_ms or settings.timeout_ms, together=settings.together, wait_ms=wait_ms)
     engine = Engine(bundle, catalogue, settings=told, observe=metrics.stage)
     warm_up(engine)
+    people, targets = bundle.people, dict.fromkeys(bundle.spec.event_types, "item")
     return LiveBundle(
         bundle,
         catalogue,
         ItemEncoder(bundle, device),
         UserIndex(bundle, device),
         Recommender(engine, store, metrics.stage),
+        None if people is None else people_recommender(people, told, store, metrics),
+        targets if people is None else {link_event(bundle): "user"} | targets,
     )
+
+
+def people_recommender(bundle: Bundle, told: EngineSettings, store: Store, metrics: Metrics) -> Recommender:
+    """What recommends users to users, from the bundle of people, under the settings of the domain's own path."""
+    own, device = EngineSettings.of_bundle(bundle, told.device), told.device
+    settings = replace(own, timeout_ms=told.timeout_ms, together=told.together, wait_ms=told.wait_ms)
+    engine = Engine(bundle, LiveCatalogue(bundle, device), settings=settings, observe=metrics.stage)
+    warm_up(engine)
+    return Recommender(engine, store, metrics.stage, target="user")
+
+
+def link_event(bundle: Bundle) -> str:
+    """The event type by which a recipe's users link one another."""
+    return Links.model_validate(bundle.manifest.recipe["links"]).event
 
 
 def warm_up(engine: Engine) -> None:

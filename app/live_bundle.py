@@ -59,6 +59,8 @@ class LiveBundle:
     encoder: ItemEncoder
     users: UserIndex
     recommender: Recommends
+    people: Recommends | None = None  # recommends users to users, where the recipe links them
+    event_targets: Mapping[str, str] = field(default_factory=dict)  # event type → what it is about, "item" or "user"
     cursors: Cursors = field(default_factory=Cursors)
     applied: dict[str, int] = field(default_factory=dict)
     running: int = 0  # requests that are being answered from it
@@ -77,6 +79,14 @@ class LiveBundle:
         while self.running:
             await asyncio.sleep(LOOK_S)
         await self.recommender.close()
+        if self.people is not None:
+            await self.people.close()
+
+    def learn(self, events: Sequence[Event]) -> None:
+        """Count events of the stream, of items and of people."""
+        self.recommender.learn(events)
+        if self.people is not None:
+            self.people.learn(events)
 
     @property
     def version(self) -> str:

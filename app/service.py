@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +52,7 @@ class Service:
         self._retiring: set[asyncio.Task[None]] = set()
         self._caught_up = time.monotonic()  # when all changes there were had been read
         self._durability = ("unknown", -DURABILITY_S)
+        self._erased: Collection[str] | None = None
         self.state_error: str | None = None
 
     @property
@@ -99,6 +100,15 @@ class Service:
             value = await self.store.durability()
             self._durability = value, time.monotonic() + DURABILITY_S
         return value
+
+    async def erased(self) -> Collection[str]:
+        """Keys of whoever was erased; as last known while the state is away. Problem 503 when it never was read."""
+        try:
+            self._erased = await self.store.erased()
+        except StateError as error:
+            if self._erased is None:
+                raise unavailable(f"who was erased is not known yet ({error}); ask again") from None
+        return self._erased
 
     # Bundles
 
@@ -240,7 +250,7 @@ class Service:
             async with self._changing:
                 await self.on_work_thread(live.apply, changes.items)
         if changes.events and live is self._live:  # one that is retired learns no more
-            live.recommender.learn(changes.events)
+            live.learn(changes.events)
         live.cursors = changes.cursors
 
     async def _heed(self, active: str | None) -> None:

@@ -11,11 +11,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from model.bundle import Bundle, BundleWriter, DatasetInfo, Manifest, Parity, open_bundle, version_name
+from model.bundle import PEOPLE, Bundle, BundleWriter, DatasetInfo, Manifest, Parity, open_bundle, version_name
 from model.config import Recipe, parse_changes, recipe_file
 from model.data.checks import refuse_failures, run_checks
 from model.data.loading import load
 from model.data.log import TRAIN, VALID, Dataset
+from model.data.people import people_dataset, people_recipe
 from model.encoding import Encoder, run_encoder
 from model.errors import BundleError, DataError
 from model.export.onnx import export_graphs
@@ -84,11 +85,28 @@ def _trained(recipe: Recipe, dataset: Dataset, record: Record, target: Path, cre
     record.figures |= found.figures
     record.stage("evaluation")
     sys.stdout.write(table(found.figures) + "\n")
-    write_bundle(recipe, dataset, fitted, encoder, found, record, target, created)
+    people = trained_people(recipe, dataset, record, target.name, created)
+    write_bundle(recipe, dataset, fitted, encoder, found, record, target, created, people)
     record.stage("export")
     sealer()(target)
     record.stage("seal")
     return target
+
+
+def trained_people(recipe: Recipe, dataset: Dataset, record: Record, version: str, created: datetime) -> Path | None:
+    """A bundle of the people themselves, where the recipe declares links between them; it joins the domain's own."""
+    if dataset.links is None or not len(dataset.links.pairs):
+        return None
+    log.info("people: %d links", len(dataset.links.pairs))
+    beside = Record(record.folder / PEOPLE)
+    try:
+        told = people_recipe(recipe), people_dataset(recipe, dataset)
+        made = _trained(*told, beside, record.folder / PEOPLE / "bundle" / version, created)
+    finally:
+        beside.close()
+    record.figures[PEOPLE] = beside.figures | {"content_digest": open_bundle(made).manifest.content_digest}
+    record.stage(PEOPLE)
+    return made
 
 
 def write_bundle(
@@ -100,14 +118,17 @@ def write_bundle(
     record: Record,
     target: Path,
     created: datetime,
+    people: Path | None,
 ) -> None:
-    """Everything as an unsealed bundle at `target`."""
+    """Everything as an unsealed bundle at `target`, with the sealed bundle of the people in it."""
     with BundleWriter(target.parent, target.name) as writer:
         export_graphs(fitted.model, fitted.spec, writer.path)
         parity = prove(fitted.model, writer.path, fitted.spec)
         for name in ("text_encoder.onnx", "tokenizer.json"):
             shutil.copy(encoder.folder / name, writer.file(name))
         write_package(writer, recipe, dataset, fitted, encoder.lexicon)
+        if people is not None:
+            shutil.move(people, writer.file(PEOPLE))
         facts = report_facts(recipe, dataset, record, created)
         write_report(writer.file("report.html"), dataset, of_fitted(fitted), found, record.curves, facts)
         writer.manifest(

@@ -1,15 +1,28 @@
 """Whole bundles with random weights but real graphs, for everything that must run without training anything."""
 
 import shutil
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.bundle import BundleWriter, DatasetInfo, Manifest, Parity, TextEncoder
+from index.build import seal
+from model.bundle import (
+    PEOPLE,
+    BundleWriter,
+    DatasetInfo,
+    Manifest,
+    Parity,
+    TextEncoder,
+    open_bundle,
+    write_manifest,
+)
 from model.events import History
 from model.features.calibration import Identity, Platt
+from model.features.contexts import Contexts
 from model.features.counters import ItemCounters
 from model.features.fused import LOOP
 from model.features.neighbours import Neighbours
@@ -20,6 +33,7 @@ from model.features.text import item_text, open_tokenizer, text_vectors
 from tests.graphs import ADJECTIVES, GENRES, NOUNS, graphs, made, small_spec
 
 SHARED = 512  # id embeddings of the graphs that all smaller bundles share
+FOLLOW = "follow"  # the event that links people
 START = 1_700_000_000.0  # epoch seconds of the first event
 RECIPE = """
 name = "random"
@@ -73,11 +87,13 @@ class Log:
     types: NDArray[np.int64]
     values: NDArray[np.float32]
     times: NDArray[np.float64]
+    contexts: NDArray[np.int64]
 
     def of(self, user: int) -> History:
         """One user's events, oldest first."""
         mine = self.users == user
-        return History.of(self.items[mine], self.types[mine], self.values[mine], self.times[mine])
+        told = self.items[mine], self.types[mine], self.values[mine], self.times[mine]
+        return History.of(*told, self.contexts[mine])
 
 
 def make_bundle(
@@ -90,15 +106,54 @@ def make_bundle(
     events: int = 400,
     cold: int = 5,
     dim: int = 16,
+    people: bool = False,
 ) -> Path:
     """Write an unsealed bundle into `folder`/`version` and return its path; seal it with `index.build.seal`.
 
     Items are i0, i1, …, users u0, u1, …; the last `cold` items and the last user have no event. Each item's title names
     its genre. Event types view, like, rating (1–5); tasks interest, like, rating; channels tower, cooccurrence, graph.
     `seed` varies the data; the nets' weights are always the same, since every export takes half a minute (so does the
-    first use of another `dim`, of the "minilm" text encoder, or of more than SHARED items).
+    first use of another `dim`, of the "minilm" text encoder, or of more than SHARED items). With `people` the users are
+    linked by event type follow, and the bundle holds the sealed one of the people.
     """
-    spec, source = small_spec(text_encoder, dim), graphs(text_encoder, max(SHARED, items), dim)
+    linked: dict[str, object] = {"links": {"path": "links.tsv", "event": FOLLOW}} if people else {}
+    own = _Made(small_spec(text_encoder, dim), version, linked)
+    path = _write(folder, own, items, users, seed, text_encoder, events, cold, ("i", "u"))
+    if people:
+        types = {"event_types": (FOLLOW, "self", "linked_by")}
+        theirs = _Made(own.spec.model_copy(update=types), version, {"serving": {"seen": [FOLLOW, "self"]}})
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".people-") as beside:
+            inner = _write(Path(beside), theirs, users, users, seed, text_encoder, events, 1, ("u", "u"))
+            seal(inner)
+            manifest = open_bundle(path, sealed=False).manifest
+            shutil.move(inner, path / PEOPLE)
+        write_manifest(path, manifest)
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a bundle is made as: its spec and version, and what its recipe says beside RECIPE."""
+
+    spec: FeatureSpec
+    version: str
+    recipe: Mapping[str, object]
+
+
+def _write(
+    folder: Path,
+    told: _Made,
+    items: int,
+    users: int,
+    seed: int,
+    text_encoder: str,
+    events: int,
+    cold: int,
+    names: tuple[str, str],
+) -> Path:
+    """A bundle with items and users of such names."""
+    spec, version, dim = told.spec, told.version, told.spec.dim
+    source = graphs(text_encoder, max(SHARED, items), dim)
     generator = np.random.default_rng(seed)
     records = [item_record(row) for row in range(items)]
     log = random_log(items - cold, users - 1, events, generator)
@@ -106,13 +161,13 @@ def make_bundle(
         for path in (*source.glob("*.onnx"), source / LOOP):
             shutil.copy(path, writer.file(path.name))
         shutil.copy(source / "tokenizer.json", writer.file("tokenizer.json"))
-        writer.ids([f"i{row}" for row in range(items)], [f"u{row}" for row in range(users)])
+        writer.ids(*([f"{name}{row}" for row in range(size)] for name, size in zip(names, (items, users), strict=True)))
         _write_items(writer, spec, records, log, source, generator)
         _write_users(writer, spec, log, users)
         _write_channels(writer, spec, records, log)
-        writer.json("fallbacks.json", _fallbacks(log, items))
+        writer.json("fallbacks.json", _fallbacks(log, items, names[0]))
         writer.file("report.html").write_text("<!doctype html><title>random bundle</title>")
-        writer.manifest(_manifest(spec, version, source, log, items, users))
+        writer.manifest(_manifest(told, source, log, items, users))
     return folder / version
 
 
@@ -136,7 +191,9 @@ def random_log(items: int, users: int, events: int, generator: np.random.Generat
     everyone = np.concatenate([np.arange(users), generator.integers(0, users, size - users)])
     everything = np.concatenate([np.arange(items), generator.integers(0, items, size - items)])
     times = START + np.sort(generator.uniform(0, 30 * 86400, size))
-    return Log(generator.permutation(everyone), generator.permutation(everything), types, values, times)
+    who, what = generator.permutation(everyone), generator.permutation(everything)
+    contexts = np.stack([generator.integers(0, 3, size), generator.integers(0, 25, size)], axis=1)  # 0: unknown
+    return Log(who, what, types, values, times, contexts)
 
 
 def _write_items(
@@ -169,6 +226,7 @@ def _write_users(writer: BundleWriter, spec: FeatureSpec, log: Log, users: int) 
     writer.array("user_features/types.npy", np.concatenate([one.types for one in histories]).astype(np.int8))
     writer.array("user_features/values.npy", np.concatenate([one.values for one in histories]))
     writer.array("user_features/times.npy", np.concatenate([one.times for one in histories]))
+    writer.array("user_features/contexts.npy", np.concatenate([one.contexts for one in histories]).astype(np.int32))
     writer.array("user_features/profile.npy", np.stack([spec.profile_ids(one.profile) for one in records]))
     writer.records("user_features", records)
 
@@ -177,6 +235,8 @@ def _write_channels(writer: BundleWriter, spec: FeatureSpec, records: list[ItemR
     counters = ItemCounters.empty(len(records), len(spec.event_types), spec.half_lives)
     for item, kind, time, value in zip(log.items, log.types, log.times, log.values, strict=True):
         counters.add(int(item), int(kind), float(time), float(value))
+    attributes = np.stack([spec.attribute_ids(record.attributes) for record in records])
+    counters.contexts = Contexts.of(spec, attributes, log.items, log.contexts)
     writer.counters(counters)
     writer.neighbours("cooccurrence", _followers(log, len(records)))
     writer.neighbours("graph", _same_genre(records))
@@ -196,10 +256,10 @@ def _same_genre(records: list[ItemRecord]) -> Neighbours:
     return Neighbours.build(sources, targets, np.ones(len(sources)), len(records), keep=20)
 
 
-def _fallbacks(log: Log, items: int) -> dict[str, object]:
+def _fallbacks(log: Log, items: int, name: str) -> dict[str, object]:
     counts = np.bincount(log.items, minlength=items)
-    popular = [f"i{row}" for row in np.lexsort((np.arange(items), -counts)) if counts[row]]
-    comedies = [name for name in popular if int(name[1:]) % len(GENRES) == GENRES.index("comedy")]
+    popular = [f"{name}{row}" for row in np.lexsort((np.arange(items), -counts)) if counts[row]]
+    comedies = [one for one in popular if int(one[1:]) % len(GENRES) == GENRES.index("comedy")]
     return {
         "popular": popular,
         "by_context": {"device": {"mobile": popular[::-1], "desktop": popular}},
@@ -207,14 +267,14 @@ def _fallbacks(log: Log, items: int) -> dict[str, object]:
     }
 
 
-def _manifest(spec: FeatureSpec, version: str, source: Path, log: Log, items: int, users: int) -> Manifest:
+def _manifest(told: _Made, source: Path, log: Log, items: int, users: int) -> Manifest:
     import tomllib
 
-    said = made(source)
+    said, spec = made(source), told.spec
     return Manifest(
-        version=version,
+        version=told.version,
         created="2026-11-24T00:00:00+00:00",
-        recipe=tomllib.loads(RECIPE),
+        recipe=tomllib.loads(RECIPE) | dict(told.recipe),
         spec=spec,
         schema_digest=spec.digest(),
         dataset=DatasetInfo(rows=len(log.items), users=users, items=items, fingerprint="0" * 64),

@@ -53,6 +53,7 @@ def small_spec(text_encoder: str = "tiny", dim: int = 16) -> FeatureSpec:
         value_low=1.0,
         value_high=5.0,
         valued=True,
+        own_contexts=True,
         channels=(
             ChannelSpec(name="tower", kind="tower", size=40),
             ChannelSpec(name="cooccurrence", kind="neighbours", decay=0.8, depth=20, size=40),

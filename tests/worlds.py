@@ -139,6 +139,20 @@ def write_world(folder: Path, seed: int = 0) -> Path:
     return path
 
 
+def add_links(path: Path, seed: int = 0) -> None:
+    """Link users of the world (its dataset.toml is `path`) who like the same genre, and now and then some others."""
+    rng, pairs = random.Random(seed), set[tuple[str, str]]()
+    for user in user_ids():
+        like = [one for one in user_ids() if liked(one) == liked(user) and one != user]
+        pairs |= {(user, one) for one in rng.sample(like, 4)}
+        if rng.random() < 0.3:
+            pairs.add((user, rng.choice([one for one in user_ids() if one != user])))
+    rows = [(*pair, rng.choices(("train", "valid", "test"), (8, 1, 1))[0]) for pair in sorted(pairs)]
+    _write(path.parent / "friends.tsv", ("source", "target", "part"), rows)
+    links = '[links]\npath = "friends.tsv"\nevent = "befriend"\nsplit = "part"\n'
+    path.write_text(path.read_text(encoding="utf-8").replace("[scenes.", f"{links}[scenes.", 1), encoding="utf-8")
+
+
 def write_shop(folder: Path, seed: int = 0) -> Path:
     """Write a multi-event log with the Deskdrop columns and the recipe recipes/news; the path of its dataset.toml."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.batch.tables import first_name, ids, numbers, read_table, texts, times
-from app.pipeline.context import interactions
+from app.pipeline.context import ContextReader, interactions
 from model.bundle import Bundle
 from model.config import EventColumn, Interactions
 from model.errors import DataError
@@ -63,7 +63,10 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class EventLog:
-    """Events in order of time: user codes, item codes int64 [n] into the id lists, types int64 ≥ 1, values, times."""
+    """Events in order of time: user codes, item codes int64 [n] into the id lists, types int64 ≥ 1, values, times.
+
+    contexts int64 [n, X]: ids, where the bundle reads them of histories (else X is 0).
+    """
 
     user_ids: Sequence[str]
     item_ids: Sequence[str]
@@ -72,6 +75,7 @@ class EventLog:
     types: NDArray[np.int64]
     values: NDArray[np.float32]
     times: NDArray[np.float64]
+    contexts: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.users)
@@ -81,9 +85,10 @@ class EventLog:
         kept = np.flatnonzero(rows[self.items] != NO_ROW)
         order = kept[np.argsort(self.users[kept], kind="stable")]
         bounds = np.searchsorted(self.users[order], np.arange(len(self.user_ids) + 1))
-        found, types, values, times = rows[self.items[order]], self.types[order], self.values[order], self.times[order]
+        told = self.types[order], self.values[order], self.times[order], self.contexts[order]
+        whole = History(rows[self.items[order]], *told)
         return {
-            name: History(found[start:end], types[start:end], values[start:end], times[start:end])
+            name: whole.at(slice(start, end))
             for name, start, end in zip(self.user_ids, bounds, bounds[1:], strict=False)
         }
 
@@ -95,13 +100,36 @@ def read_log(path: Path, bundle: Bundle) -> EventLog:
     users, user = ids(table[first_name(table, roles.names("user"), "user column", path)], f"{path}: user column")
     items, item = ids(table[first_name(table, roles.names("item"), "item column", path)], f"{path}: item column")
     types = event_types(table, roles, bundle.spec, path)
-    values, when = optional(table, roles.names("value")), optional(table, roles.names("timestamp"))
-    value = np.full(len(table), np.nan) if values is None else numbers(values)
+    valued, when = optional(table, roles.names("value")), optional(table, roles.names("timestamp"))
+    value = np.full(len(table), np.nan) if valued is None else numbers(valued)
     time = np.full(len(table), np.nan) if when is None else times(when, f"{path}: timestamp")
     place = optional(table, roles.names("order"))
     order = np.lexsort((np.zeros(len(table)) if place is None else numbers(place), time))  # stable, NaN last
     order = order[types[order] > 0]
-    return EventLog(users, items, user[order], item[order], types[order], value[order].astype(np.float32), time[order])
+    contexts = _contexts(table, bundle, time)[order]
+    values = value[order].astype(np.float32)
+    return EventLog(users, items, user[order], item[order], types[order], values, time[order], contexts)
+
+
+def _contexts(table: "pa.Table", bundle: Bundle, time: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Context ids [n, X] of a table of events; X is 0 where the bundle does not read them of histories."""
+    if not bundle.spec.own_contexts:
+        return np.zeros((len(table), 0), np.int64)
+    return context_ids(table, ContextReader(bundle.spec, bundle.manifest.recipe), time)
+
+
+def context_ids(table: "pa.Table", reader: ContextReader, time: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Context ids of each row, int64 [n, max(1, X)]; each distinct combination is read once."""
+    columns = {name: texts(table[name]) for name in reader.sources if name in table.column_names}
+    hours = np.floor(time / 3600)  # the clock tells hour and weekday, so an hour is as fine as it gets
+    known: dict[tuple[object, ...], NDArray[np.int64]] = {}
+    rows = []
+    for key in zip(hours.tolist(), *columns.values(), strict=True):
+        if key not in known:
+            given = {name: value for name, value in zip(columns, key[1:], strict=True) if value is not None}
+            known[key] = reader.ids(reader.values(given, key[0] * 3600))
+        rows.append(known[key])
+    return np.stack(rows) if rows else np.zeros((0, len(reader.ids({}))), np.int64)
 
 
 def optional(table: "pa.Table", names: Sequence[str]) -> "pa.ChunkedArray | None":

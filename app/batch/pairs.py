@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.batch.log import Roles, optional
-from app.batch.tables import first_name, ids, read_table, texts, times
+from app.batch.log import Roles, context_ids, optional
+from app.batch.tables import first_name, ids, read_table, times
 from app.pipeline.context import ContextReader
 from model.bundle import Bundle
-from model.features.spec import FeatureSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,23 +62,7 @@ def read_pairs(path: Path, bundle: Bundle) -> Pairs:
     items, item = ids(table[first_name(table, roles.names("item"), "item column", path)], f"{path}: item column")
     when = optional(table, roles.names("timestamp"))
     time = np.full(len(table), np.nan) if when is None else times(when, f"{path}: timestamp")
-    return Pairs(table, users, items, user, item, time, _contexts(table, reader, bundle.spec, time))
-
-
-def _contexts(
-    table: "pa.Table", reader: ContextReader, spec: FeatureSpec, time: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Context ids of each row, int64 [n, X]; each distinct combination is read once."""
-    columns = {name: texts(table[name]) for name in reader.sources if name in table.column_names}
-    hours = np.floor(time / 3600)  # the clock tells hour and weekday, so an hour is as fine as it gets
-    known: dict[tuple[object, ...], NDArray[np.int64]] = {}
-    rows = []
-    for key in zip(hours.tolist(), *columns.values(), strict=True):
-        if key not in known:
-            given = {name: value for name, value in zip(columns, key[1:], strict=True) if value is not None}
-            known[key] = reader.ids(reader.values(given, key[0] * 3600))
-        rows.append(known[key])
-    return np.stack(rows) if rows else np.zeros((0, max(1, len(spec.context))), np.int64)
+    return Pairs(table, users, items, user, item, time, context_ids(table, reader, time))
 
 
 def _ranks(times: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -33,13 +33,14 @@ Clock = Callable[[History], float]
 def run(arguments: argparse.Namespace) -> int:
     """Write one row an answered item: user_id, item_id, rank (from 1), score, and each task's probability or value.
 
-    Where the users' table has columns of the context, there is a list for each user in each context, and they are told.
+    With `--target user` people are recommended to people, and item_id is whom to befriend or follow. Where the users'
+    table has columns of the context, there is a list for each user in each context, and they are told.
     """
-    if arguments.target != "item":
-        raise RequestError("--target", arguments.target, "this release recommends items: leave it out")
+    if arguments.target == "scene":
+        raise RequestError("--target", arguments.target, "scenes are answered by POST /recommend: leave it out")
     out = Path(arguments.out)
     check_writable(out)
-    engine = open_engine(Path(arguments.bundle), most=arguments.n)
+    engine = open_engine(Path(arguments.bundle), arguments.n, people=arguments.target == "user")
     whom = asked_users(arguments.users, engine.bundle)
     only = None if arguments.items is None else id_list(Path(arguments.items), "item", engine.bundle)
     histories = log_histories(engine, None if arguments.events is None else Path(arguments.events))

@@ -54,8 +54,8 @@ class Reader:
 
     def __init__(self, bundle: Bundle, catalogue: LiveCatalogue, settings: EngineSettings) -> None:
         self._spec, self._catalogue, self._settings = bundle.spec, catalogue, settings
-        self._people = People(bundle, settings.seen)
         self.context = ContextReader(bundle.spec, bundle.manifest.recipe)
+        self._people = People(bundle, self.context, settings.seen)
         self._weights = blend_weights(bundle.spec.tasks, None)
         self._only: tuple[View, Collection[str], Mask] | None = None
 

@@ -1,15 +1,18 @@
 """What is known at request time besides the user: the recipe's context columns, read alike for HTTP and batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
+from orjson import loads
 from pydantic import JsonValue
 
 from model.config import ContextColumn, Interactions
 from model.features.spec import FeatureSpec, Value, plain
+
+KEPT = 10_000  # contexts of events whose ids are remembered: few differ, and a history has many
 
 
 class ContextReader:
@@ -20,6 +23,7 @@ class ContextReader:
         declared = {column.name: column for column in reversed(columns)}
         self._spec = spec
         self._columns = [declared.get(one.name, ContextColumn(name=one.name, column=one.name)) for one in spec.context]
+        self._kept: dict[tuple[str, float], list[int]] = {}
 
     @property
     def sources(self) -> list[str]:
@@ -34,6 +38,24 @@ class ContextReader:
     def ids(self, values: Mapping[str, str]) -> NDArray[np.int64]:
         """One id a column, int64 [X]."""
         return self._spec.context_ids(values)
+
+    def ids_of(self, packed: Sequence[str], times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Ids [L, X] of the contexts of past events, told as JSON objects ("" for none); X is 0 without any columns."""
+        if not self._columns:
+            return np.zeros((len(packed), 0), np.int64)
+        hours = np.floor(times / 3600).tolist()  # the clock tells hour and weekday: an hour is as fine as it gets
+        found = [self._one(*told) for told in zip(packed, hours, strict=True)]
+        return np.asarray(found, np.int64).reshape(len(packed), len(self._columns))
+
+    def _one(self, packed: str, hour: float) -> list[int]:
+        key = packed, hour if isfinite(hour) else -1.0  # NaN is equal to nothing
+        if (ids := self._kept.get(key)) is None:
+            given: dict[str, Value] = loads(packed) if packed else {}
+            ids = self.ids(self.values(given, hour * 3600)).tolist()
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            self._kept[key] = ids
+        return ids
 
 
 def interactions(recipe: Mapping[str, JsonValue]) -> list[Interactions]:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from os import urandom
 from time import perf_counter, time
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +52,15 @@ class Waiting(NamedTuple):
 
 
 class Recommender:
-    """Answers requests for items from one engine and the state; one instance a bundle in service."""
+    """Answers requests for items from one engine and the state; one instance a bundle in service.
 
-    def __init__(self, engine: Engine, store: StateStore, observe: Observe = unobserved) -> None:
-        self.engine, self._store, self._observe = engine, store, observe
+    `target` "user": its items are people. Their impressions say so, and the state's vectors are not theirs.
+    """
+
+    def __init__(
+        self, engine: Engine, store: StateStore, observe: Observe = unobserved, target: Literal["item", "user"] = "item"
+    ) -> None:
+        self.engine, self._store, self._observe, self._target = engine, store, observe, target
         self._aside, self._ids = Aside(store), new_ids()
         self._thread = ThreadPoolExecutor(1, "polyrank-engine")  # one: networks and counters belong to one thread
         self._turn = asyncio.Lock()  # who holds it has the engine, on whichever thread; others wait in line
@@ -129,7 +134,7 @@ class Recommender:
         if key is None:
             return UserInput()
         try:
-            return UserInput(request.user_id, await self._store.read_user(key))
+            return UserInput(request.user_id, await self._store.read_user(key), kept=self._target == "item")
         except StateError as error:
             logger.warning("state of a user not read: %s", error)
             return UserInput(request.user_id, away=True)
@@ -185,7 +190,7 @@ class Recommender:
 
     def _leave(self, request: RecommendRequest, user: UserInput, ranked: Ranked, answer: Answer) -> None:
         """Hand over what is to be written: the impressions, and the user vector when it is new."""
-        self._aside.note(shown(request, answer))
+        self._aside.note(shown(request, answer, self._target))
         vector, key = ranked.vector, request.user_key
         if vector is not None and vector.keep and key is not None:
             data = vector.values.astype("<f4").tobytes()
@@ -199,8 +204,8 @@ def new_ids() -> Iterator[str]:
         yield from (digits[start : start + 32] for start in range(0, len(digits), 32))
 
 
-def shown(request: RecommendRequest, answer: Answer) -> Shown:
-    """The impressions of an answer as the stream keeps them."""
+def shown(request: RecommendRequest, answer: Answer, target: str = "item") -> Shown:
+    """The impressions of an answer as the stream keeps them; those of people tell so in their context."""
     anonymous = request.user_id is None
     return Shown(
         recommendation_id=answer.recommendation_id,
@@ -211,7 +216,7 @@ def shown(request: RecommendRequest, answer: Answer) -> Shown:
         propensities=[one.propensity for one in answer.items],
         session_id=request.session_id if anonymous or request.session_id != request.user_id else None,
         bundle=answer.bundle,
-        context=dict(request.context),
+        context=dict(request.context) if target == "item" else {**request.context, "target": target},
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from app.pipeline.context import ContextReader
 from app.pipeline.request import SessionEvent
 from app.state.store import PastEvent, UserState
 from index.view import View
@@ -22,13 +23,15 @@ class UserInput:
     """What is known of the asking user before the request is read.
 
     `away`: the state could not be read, so nothing personal of the bundle is used either (the user may have been
-    erased). `given`: a batch's own history of the user, in place of the bundle's and the state's.
+    erased). `given`: a batch's own history of the user, in place of the bundle's and the state's. `kept`: whether the
+    state's vector is of the bundle that answers.
     """
 
     user_id: str | None = None
     state: UserState = field(default_factory=UserState)
     away: bool = False
     given: History | None = None
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,9 @@ class Person:
 class People:
     """Turns a UserInput into a Person, with one bundle's ids; `seen_types` are type ids that make an item seen."""
 
-    def __init__(self, bundle: Bundle, seen_types: Sequence[str] = ()) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, contexts: ContextReader, seen_types: Sequence[str] = ()) -> None:
+        self._bundle, self._contexts = bundle, contexts
+        self._told = bundle.spec.own_contexts
         self._types = {name: place + 1 for place, name in enumerate(bundle.spec.event_types)}
         self._seen_types = np.asarray([self._types[name] for name in seen_types if name in self._types], np.int64)
 
@@ -68,9 +72,11 @@ class People:
         types = np.asarray([self._types.get(one.type, UNKNOWN) for one in events], np.int64)
         values = np.asarray([np.nan if one.value is None else one.value for one in events], np.float32)
         times = np.asarray([now if one.timestamp is None else one.timestamp for one in events], np.float64)
-        history = History(rows, types, values, times)
+        told = [one.context if isinstance(one, PastEvent) else "" for one in events] if self._told else []
+        contexts = self._contexts.ids_of(told, times) if told else np.zeros((len(events), 0), np.int64)
+        history = History(rows, types, values, times, contexts)
         known = rows.min() != NO_ROW and types.min() != UNKNOWN  # the usual case
-        return history if known else _picked(history, (rows != NO_ROW) & (types != UNKNOWN))
+        return history if known else history.at((rows != NO_ROW) & (types != UNKNOWN))
 
     def _known(self, view: View, user: UserInput, trained: History, now: float) -> History:
         """What is stored of the user."""
@@ -105,13 +111,13 @@ def joined(trained: History, newer: History) -> History:
     known = set(zip(trained.rows.tolist(), trained.types.tolist(), trained.times.tolist(), strict=True))
     keys = zip(newer.rows.tolist(), newer.types.tolist(), newer.times.tolist(), strict=True)
     fresh = np.asarray([key not in known for key in keys])
-    return in_order(trained.then(_picked(newer, fresh)))
+    return in_order(trained.then(newer.at(fresh)))
 
 
 def in_order(history: History) -> History:
     """A history put in order of time, ties as they stand."""
     order = np.argsort(history.times, kind="stable")
-    return _picked(history, order)
+    return history.at(order)
 
 
 def before(history: History, now: float) -> History:
@@ -119,11 +125,7 @@ def before(history: History, now: float) -> History:
     if np.isnan(now):
         return history
     early = ~(history.times >= now)
-    return history if early.all() else _picked(history, early)
-
-
-def _picked(history: History, which: NDArray[np.bool_] | NDArray[np.int64]) -> History:
-    return History(history.rows[which], history.types[which], history.values[which], history.times[which])
+    return history if early.all() else history.at(early)
 
 
 def _each_once(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

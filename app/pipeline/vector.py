@@ -51,4 +51,10 @@ def cached_vector(bundle: Bundle, asked: Asked, stamp: str) -> NDArray[np.float3
 def may_keep(asked: Asked) -> bool:
     """Whether the vector is the stored user's own: no session told with the request, no history given by a batch."""
     user = asked.user
-    return not asked.request.history and user.given is None and not user.away and asked.request.user_key is not None
+    return (
+        user.kept
+        and not asked.request.history
+        and user.given is None
+        and not user.away
+        and asked.request.user_key is not None
+    )

@@ -1,7 +1,7 @@
 """POST /feedback: one event or a list; accepted means that it is stored."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 import orjson
@@ -29,7 +29,7 @@ EXAMPLE = {"accepted": 1, "duplicates": 0, "rejected": [], "durability": "aof-ev
 
 async def feedback(call: Call[FeedbackEvent]) -> Reply:
     """Store events. In a list each stands alone; by `event_id` an event counts once, however often it is sent."""
-    service, known = call.service, call.service.live.bundle.spec.event_types
+    service, known = call.service, call.service.live.event_targets
     if call.body.lstrip()[:1] == b"[":
         found = elements(call.body, "events", service.settings.max_events)
         return await _stored(service, *each(found, FeedbackEvent, lambda one: to_event(one, known)))
@@ -50,8 +50,11 @@ async def _stored(service: Service, events: Sequence[Event], rejected: Rejected)
     return Reply(orjson.dumps({**shape, "durability": durability}), 202)
 
 
-def to_event(asked: FeedbackEvent, known: Sequence[str]) -> Event:
-    """The event as it is stored; raises Problem 422 for a type that is not among the recipe's, `known`."""
+def to_event(asked: FeedbackEvent, known: Mapping[str, str]) -> Event:
+    """The event as it is stored; raises Problem 422 for a type that is not among the recipe's.
+
+    `known`: event type → what it is about, items or users.
+    """
     if asked.type not in known:
         expected = f"one of {', '.join(map(repr, known))}"
         message = f"found {asked.type[:80]!r}; expected {expected}"
@@ -67,6 +70,7 @@ def to_event(asked: FeedbackEvent, known: Sequence[str]) -> Event:
         session_id=None if user is not None and session == user else session,
         recommendation_id=asked.recommendation_id,
         context=asked.context,
+        target=known[asked.type],
     )
 
 

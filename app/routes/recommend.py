@@ -1,13 +1,17 @@
 """POST /recommend: the request of the wire to the pipeline, its answer back as bytes."""
 
+from dataclasses import replace
+
 import orjson
 
 from app.answers import RecommendAnswer
 from app.auth import READERS
+from app.live_bundle import LiveBundle
 from app.pipeline.answer import Answer, AnsweredItem
 from app.pipeline.request import RecommendRequest, SessionEvent
 from app.problems import invalid_field
 from app.routes.endpoint import Call, Operation, Reply
+from app.service import Service
 from app.wire import PastEvent, RecommendBody
 
 EXAMPLES = {
@@ -18,6 +22,7 @@ EXAMPLES = {
         "history": [{"item_id": "50", "type": "rating", "value": 5}],
         "context": {"hour": 20},
     },
+    "whom to befriend": {"user_id": "42", "n": 3, "target": "user"},
     "everything": {
         "user_id": "42",
         "n": 10,
@@ -49,20 +54,38 @@ EXAMPLE = {
 
 
 async def recommend(call: Call[RecommendBody]) -> Reply:
-    """Rank items for a user, a session or nobody in particular; an unknown user is no error."""
+    """Rank items, or people, for a user, a session or nobody in particular; an unknown user is no error."""
     service, asked = call.service, call.asked
     _check_target(asked)
     with service.live.in_use() as live:
-        made = await live.recommender.recommend(to_request(asked))
+        made = await (_people(service, live, asked) if asked.target == "user" else _items(live, asked))
     service.metrics.answered(made.fallback, made.degraded)
-    return Reply(to_bytes(made))
+    return Reply(to_bytes(made, asked.target))
 
 
 def _check_target(asked: RecommendBody) -> None:
-    if asked.target != "item":
-        raise invalid_field("target", asked.target, "'item': this release recommends items only")
+    if asked.target == "scene":
+        raise invalid_field("target", asked.target, "'item' or 'user': this release does not rank scenes")
     if asked.scene is not None:
         raise invalid_field("scene", asked.scene, "no scene: this release recommends from the whole catalogue")
+
+
+async def _items(live: LiveBundle, asked: RecommendBody) -> Answer:
+    return await live.recommender.recommend(to_request(asked))
+
+
+async def _people(service: Service, live: LiveBundle, asked: RecommendBody) -> Answer:
+    """Users for a user: neither oneself nor who was erased; of the session only events about people are read."""
+    if live.people is None:
+        raise invalid_field("target", asked.target, "'item': the recipe of this bundle links no users")
+    if asked.query is not None:
+        raise invalid_field("query", asked.query, "no query: people have no texts to look in")
+    gone = [key.removeprefix("u:") for key in await service.erased() if key.startswith("u:")]
+    request, me = to_request(asked), () if asked.user_id is None else (asked.user_id,)
+    about = [one for one in request.history if live.event_targets.get(one.type) != "item"]
+    return await live.people.recommend(
+        replace(request, history=about, exclude_items=[*request.exclude_items, *gone, *me])
+    )
 
 
 def to_request(asked: RecommendBody) -> RecommendRequest:
@@ -89,13 +112,13 @@ def _past(event: PastEvent) -> SessionEvent:
     return SessionEvent(event.item_id, event.type, event.value, event.timestamp)
 
 
-def to_bytes(answer: Answer) -> bytes:
-    """The answer as JSON."""
+def to_bytes(answer: Answer, target: str = "item") -> bytes:
+    """The answer as JSON: its items under the name of what they are."""
     return orjson.dumps(
         {
             "recommendation_id": answer.recommendation_id,
             "bundle": answer.bundle,
-            "items": [_item(one) for one in answer.items],
+            f"{target}s": [_item(one, f"{target}_id") for one in answer.items],
             "fallback": answer.fallback,
             "degraded": answer.degraded,
             "took_ms": answer.took_ms,
@@ -103,9 +126,9 @@ def to_bytes(answer: Answer) -> bytes:
     )
 
 
-def _item(item: AnsweredItem) -> dict[str, object]:
+def _item(item: AnsweredItem, name: str) -> dict[str, object]:
     shape: dict[str, object] = {
-        "item_id": item.item_id,
+        name: item.item_id,
         "score": item.score,
         "task_scores": item.task_scores,
         "channels": item.channels,

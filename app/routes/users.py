@@ -132,7 +132,7 @@ async def export_user(call: Call[Nothing]) -> Reply:
 
 def event_shape(event: dict[str, Any]) -> dict[str, Any]:
     """An event in the words of /feedback, without what it did not have."""
-    shape = {"user_id" if name == "user" else name: value for name, value in event.items()}
+    shape = {"user_id" if name == "user" else name: value for name, value in event.items() if name != "target"}
     return {name: value for name, value in shape.items() if value is not None and value != {}}
 
 

@@ -5,6 +5,7 @@ from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from app.state.packing import packed_context
 from app.state.store import (
     EVENTS,
     FOLLOW_LIMIT,
@@ -106,7 +107,8 @@ class MemoryStore:
             return False
         user.version = self._next()
         user.ids[event.event_id] = self._streams[EVENTS].add(event)
-        user.seen.add(event.item_id)
+        if event.target == "item":  # a user's id may be that of an item
+            user.seen.add(event.item_id)
         insort(user.log, (event.timestamp, user.version, event))
         return True
 
@@ -281,4 +283,4 @@ class MemoryStore:
 
 
 def _past(event: Event) -> PastEvent:
-    return PastEvent(event.item_id, event.type, event.timestamp, event.value)
+    return PastEvent(event.item_id, event.type, event.timestamp, event.value, packed_context(event))

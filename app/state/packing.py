@@ -23,6 +23,7 @@ def pack_event(event: Event) -> bytes:
             event.session_id,
             event.recommendation_id,
             dict(event.context),
+            *((event.target,) if event.target != "item" else ()),
         )
     )
 
@@ -34,12 +35,18 @@ def unpack_event(data: bytes) -> Event:
 
 def pack_past(event: Event) -> bytes:
     """What requests read of an event, but for the order of acceptance, which the store puts before it."""
-    return orjson.dumps((event.item_id, event.type, event.timestamp, event.value))[1:]
+    told = (packed_context(event),) if event.context else ()
+    return orjson.dumps((event.item_id, event.type, event.timestamp, event.value, *told))[1:]
+
+
+def packed_context(event: Event) -> str:
+    """An event's context as a JSON object, equal ones alike; "" when it has none."""
+    return orjson.dumps(dict(event.context), option=orjson.OPT_SORT_KEYS).decode() if event.context else ""
 
 
 def unpack_past(data: bytes) -> list[PastEvent]:
-    """The events of a JSON array of [order, item, type, timestamp, value]."""
-    return [PastEvent(item, kind, time, value) for _, item, kind, time, value in orjson.loads(data)]
+    """The events of a JSON array of [order, item, type, timestamp, value, context where there is one]."""
+    return [PastEvent(*told[1:]) for told in orjson.loads(data)]
 
 
 def pack_profile(profile: Profile) -> bytes:

@@ -116,7 +116,8 @@ def _append(event: Event) -> Words:
     keys = user_keys(key)
     names = (*keys[:5], stream(EVENTS, keys.partition))
     packed, time_ = pack_event(event), repr(float(event.timestamp))
-    return script(scripts.APPEND, names, event.event_id, packed, pack_past(event), time_, event.item_id, key)
+    seen = event.item_id if event.target == "item" else ""  # a user's id may be that of an item
+    return script(scripts.APPEND, names, event.event_id, packed, pack_past(event), time_, seen, key)
 
 
 def _mark(packed: bytes | None) -> tuple[int, float | None]:

@@ -15,14 +15,14 @@ return {m[1], m[2], m[3], m[4], m[5], redis.call('HGET', KEYS[4], ARGV[1]),
         '[' .. table.concat(l, ',') .. ']', table.concat(s, '\\0')}
 """
 
-# One event. KEYS meta log seen ids seq stream · ARGV event id, event, past, timestamp, item id, user key.
+# One event. KEYS meta log seen ids seq stream · ARGV event id, event, past, timestamp, item id ('': none), user key.
 APPEND = """
 if redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1 then return 0 end
 local v = redis.call('INCR', KEYS[5])
 redis.call('HSET', KEYS[1], 'v', v)
 local id = redis.call('XADD', KEYS[6], '*', 'k', ARGV[6], 'd', ARGV[2])
 redis.call('HSET', KEYS[4], ARGV[1], id .. ' ' .. ARGV[2])
-redis.call('SADD', KEYS[3], ARGV[5])
+if ARGV[5] ~= '' then redis.call('SADD', KEYS[3], ARGV[5]) end
 redis.call('ZADD', KEYS[2], ARGV[4], '["' .. string.format('%015.0f', v) .. '",' .. ARGV[3])
 return 1
 """

@@ -2,11 +2,12 @@
 
     python bench/quality/context.py --users 950 --items 4000 --uses 96000
 
-Which of their apps people use depends on taste, popularity and, strongly, on daytime, weekday and place; weather is
-noise, and there are no times. For each of some test rows every model ranks the app that was used among 99 others:
-random ones (`random`), or those that the user has and the most popular (`own`). Models: how often the user used it
-before, boosted trees over counts with and without the context's columns, and Polyrank trained with and without them.
-The last line is one JSON object.
+Which of their apps people use depends on taste, popularity and, strongly, on daytime, weekday and place; `--personal`
+is how much of that is a habit of each user's own, by app and by kind of app. Weather is noise, and there are no times.
+For each of some test rows every model ranks the app that was used among 99 others: random ones (`random`), or those
+that the user has and the most popular (`own`). Models: how often the user used it before; boosted trees over counts
+without the context's columns, with them, and with rates by user, app and context made by hand; and Polyrank trained
+without and with the context. The last line is one JSON object.
 """
 
 import argparse
@@ -54,7 +55,9 @@ ranker_examples = 40000
 """
 
 
-def make_log(users: int, items: int, uses: int, generator: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+def make_log(
+    users: int, items: int, uses: int, personal: float, generator: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The log (user, item, context, split) and its items (item, name, category)."""
     category, effects = generator.integers(0, CATEGORIES, items), {}
     for name, spread in (("daytime", 1.2), ("weekend", 1.0), ("place", 1.0)):
@@ -70,6 +73,11 @@ def make_log(users: int, items: int, uses: int, generator: np.random.Generator) 
         seen = {name: generator.integers(0, len(values), size) for name, values in CONTEXT.items()}
         score = 0.6 * base[own] + effects["daytime"][seen["daytime"]][:, own] + effects["place"][seen["place"]][:, own]
         score += effects["weekend"][(seen["weekday"] >= 5).astype(int)][:, own]
+        for name in ("daytime", "place") if personal else ():
+            habits = generator.standard_normal((7, CATEGORIES))[:, category[own]] + generator.standard_normal(
+                (7, len(own))
+            )
+            score += personal * habits[seen[name]]
         used = own[np.argmax(score + generator.gumbel(size=score.shape), axis=1)]
         parts.append(pd.DataFrame({"user": user, "item": used, **seen}))
     log = pd.concat(parts).sample(frac=1, random_state=0, ignore_index=True)
@@ -121,6 +129,11 @@ def counted(pairs: pd.DataFrame, known: pd.DataFrame, items: pd.DataFrame) -> pd
     }
     made = pd.DataFrame({name: one.to_numpy() for name, one in columns.items()})
     made["share"] = made["user,item"] / np.maximum(made["user"], 1)
+    for name in CONTEXT:
+        for keys in (["user", name], ["user", "item", name], ["user", "category", name]):
+            told = rows[keys].merge(known.groupby(keys).size().reset_index(name="n"), "left", keys)["n"].fillna(0)
+            over = made[",".join(keys[:-1])].to_numpy()
+            made[f"rate {','.join(keys)}"] = (told.to_numpy() + 1) / (over + len(CONTEXT[name]))
     for name in ("category", *CONTEXT):
         made[name] = pd.Categorical(rows[name]).codes
     return made
@@ -128,7 +141,7 @@ def counted(pairs: pd.DataFrame, known: pd.DataFrame, items: pd.DataFrame) -> pd
 
 def trees(taught: pd.DataFrame, labels: pd.Series, asked: pd.DataFrame, without: Sequence[str]) -> NDArray[np.float64]:
     """What boosted trees say that learn without some columns."""
-    columns = [name for name in taught if name not in without]
+    columns = [name for name in taught if name not in without and str(name).split()[0] not in without]
     codes = [name for name in columns if name in ("category", *CONTEXT)]
     model = HistGradientBoostingClassifier(
         learning_rate=0.05,
@@ -170,8 +183,9 @@ def measure(folder: Path, log: pd.DataFrame, items: pd.DataFrame, rows: int, see
     taught, told = counted(lessons, before, items), counted(pairs, known, items)
     said = {
         "own count": (told["user,item"] + told["item"] / 1e6).to_numpy(np.float64),
-        "trees without context": trees(taught, lessons["label"], told, list(CONTEXT)),
-        "trees": trees(taught, lessons["label"], told, []),
+        "trees without context": trees(taught, lessons["label"], told, ["rate", *CONTEXT]),
+        "trees": trees(taught, lessons["label"], told, ["rate"]),
+        "trees with rates": trees(taught, lessons["label"], told, []),
         "polyrank without context": polyrank(folder, [], seed),
         "polyrank": polyrank(folder, list(CONTEXT), seed),
     }
@@ -183,8 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, usual in (("users", 950), ("items", 4000), ("uses", 96_000), ("rows", 1500), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=usual)
+    parser.add_argument("--personal", type=float, default=0.7)
     asked = parser.parse_args(arguments)
-    log, items = make_log(asked.users, asked.items, asked.uses, np.random.default_rng(asked.seed))
+    log, items = make_log(asked.users, asked.items, asked.uses, asked.personal, np.random.default_rng(asked.seed))
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), log, items, asked.rows, asked.seed)
     sys.stdout.write(pd.DataFrame(found).T.to_string() + "\n" + json.dumps(found) + "\n")

@@ -100,8 +100,8 @@ def polyrank(*arguments: str) -> None:
     subprocess.run([str(Path(sys.executable).parent / "polyrank"), *arguments], check=True, stdout=sys.stderr)
 
 
-def one_run(name: str, seed: int, profile: str, work: Path) -> Run:
-    """Train, answer and score one protocol with one seed."""
+def one_run(name: str, seed: int, profile: str, work: Path, settings: Sequence[str] = ()) -> Run:
+    """Train, answer and score one protocol with one seed; `settings` are KEY=VALUE of `polyrank train --set`."""
     protocol, started = PROTOCOLS[name], time.perf_counter()
     bundles, answers = work / f"{name}-{seed}", work / f"{name}-{seed}.parquet"
     recipe = HERE / "recipes" / f"{name}.toml"
@@ -109,7 +109,8 @@ def one_run(name: str, seed: int, profile: str, work: Path) -> Run:
         os.environ["POLYRANK_QUALITY_WORK"] = str(work)
         gather = [str(HERE / "gathered.py"), str(work / f"{name}.csv"), *map(os.path.expandvars, protocol.gathered)]
         subprocess.run([sys.executable, *gather], check=True)
-    polyrank("train", str(recipe), "--profile", profile, "--seed", str(seed), "--out", str(bundles))
+    told = [word for setting in settings for word in ("--set", setting)]
+    polyrank("train", str(recipe), "--profile", profile, "--seed", str(seed), "--out", str(bundles), *told)
     asked = [os.path.expandvars(argument) for argument in protocol.command[1:]]
     polyrank(protocol.command[0], str(bundles / "current"), *asked, "--out", str(answers))
     minutes = (time.perf_counter() - started) / 60
@@ -165,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("protocols", nargs="*", default=list(PROTOCOLS), help=f"of {', '.join(PROTOCOLS)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--profile", default="full", choices=["quick", "full"])
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="as `polyrank train --set`")
     parser.add_argument("--write", action="store_true", help="rewrite docs/quality.md")
     parser.add_argument("--json", type=Path, help="write every run here")
     asked = parser.parse_args(arguments)
@@ -174,10 +176,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in os.environ:
             parser.error(f"{name} is not set; point it at the folder that holds {what}")
     with tempfile.TemporaryDirectory(prefix="polyrank-quality-") as work:
-        runs = [one_run(name, seed, asked.profile, Path(work)) for name in asked.protocols for seed in asked.seeds]
+        runs = [
+            one_run(name, seed, asked.profile, Path(work), asked.set)
+            for name in asked.protocols
+            for seed in asked.seeds
+        ]
     found, now = summary(runs), datetime.now(UTC).date().isoformat()
     print(table(found))
-    result = {"date": now, "machine": machine(), "profile": asked.profile, "runs": [asdict(run) for run in runs]}
+    result = {
+        "date": now,
+        "machine": machine(),
+        "profile": asked.profile,
+        "set": asked.set,
+        "runs": [asdict(run) for run in runs],
+    }
     if asked.json:
         asked.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
     if asked.write:

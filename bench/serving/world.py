@@ -233,7 +233,8 @@ def _counters(world: World, generator: np.random.Generator) -> ItemCounters:
     counters.total[:], counters.total_newest = counters.counts.sum(0), float(counters.newest.max())
     values = 1 + len(spec(world.text).context[0].values)
     lift = generator.normal(0, 0.3, (values, world.items)).astype(np.float16)
-    counters.contexts = Contexts(lift, np.asarray([0, values]))
+    usual = np.full(values, 1 / (values - 1), np.float32)
+    counters.contexts = Contexts(lift, np.asarray([0, values]), usual)
     return counters
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import orjson
 
-from model.bundle.manifest import MANIFEST, REPORT, SEAL, Manifest
+from model.bundle.manifest import MANIFEST, PEOPLE, REPORT, SEAL, Manifest
 
+# What tells times; the digest of what the people's manifest says is in the figures.
+TIMED = (REPORT, *(f"{PEOPLE}/{name}" for name in (MANIFEST, REPORT, SEAL)))
 TEMPORARY = ".tmp-"  # prefix of whatever is not finished
 
 
@@ -27,7 +29,7 @@ def content_digest(manifest: Manifest) -> str:
     """sha256 of what a bundle says, without version, time and report: equal for two runs with equal results."""
     said = manifest.model_dump(mode="json", exclude={"version", "created", "content_digest"})
     said["metrics"].pop("minutes", None)
-    said["files"] = {name: digest for name, digest in manifest.files.items() if name != REPORT}
+    said["files"] = {name: digest for name, digest in manifest.files.items() if name not in TIMED}
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -8,6 +8,7 @@ from model.features.calibration import Calibration
 from model.features.spec import FeatureSpec, Frozen
 
 MANIFEST, SEAL, REPORT = "manifest.json", "SEAL", "report.html"
+PEOPLE = "people"  # folder of the bundle of people in a bundle whose recipe links its users
 
 
 class DatasetInfo(Frozen):

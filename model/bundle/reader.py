@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from model.bundle.manifest import Manifest
+from model.bundle.manifest import MANIFEST, PEOPLE, Manifest
 from model.bundle.verify import REMAKE, verified_manifest
 from model.errors import BundleError
 from model.events import History
@@ -40,6 +40,13 @@ class Bundle:
         self._arrays: dict[str, NDArray[Any]] = {}
         self._sessions: dict[tuple[str, int, str], Session] = {}
         _check_shapes(self)
+
+    @property
+    def people(self) -> "Bundle | None":
+        """The bundle of the people themselves, whose items are this one's users; None where nothing links them."""
+        if not self.has(f"{PEOPLE}/{MANIFEST}"):
+            return None
+        return Bundle(self.path / PEOPLE, verified_manifest(self.path / PEOPLE, sealed=True))
 
     @property
     def spec(self) -> FeatureSpec:
@@ -111,7 +118,8 @@ class Bundle:
         rows, types, values, times = (
             self.array(f"user_features/{name}.npy")[start:end] for name in ("rows", "types", "values", "times")
         )
-        return History.of(rows, types, values, times)
+        told = "user_features/contexts.npy"
+        return History.of(rows, types, values, times, self.array(told)[start:end] if self.has(told) else None)
 
     def fallbacks(self) -> dict[str, Any]:
         """fallbacks.json: popular items, overall, by context value and by scene."""

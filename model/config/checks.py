@@ -32,8 +32,6 @@ def _times(recipe: "Recipe") -> None:
         key, kind = f"interactions.{place}", recipe.split.kind
         if kind == "time" and table.timestamp is None:
             raise Conflict(key, table.path, "a split by time needs its timestamp; add it or use kind = 'leave_last'")
-        if kind == "leave_last" and table.timestamp is None and table.order is None:
-            raise Conflict(key, table.path, "the split leave_last needs its timestamp or its order; add one of them")
 
 
 def _events(recipe: "Recipe") -> None:

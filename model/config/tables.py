@@ -146,8 +146,12 @@ class Graph(FileTable):
 
 
 class Links(FileTable):
-    """User–user links (friends, followers); `split` names a column that says train, valid or test."""
+    """User–user links (friends, followers); `split` names a column that says train, valid or test.
 
+    `event` is the type of the feedback by which somebody makes such a link at run time.
+    """
+
+    event: Name = "link"
     source: Name = "source"
     target: Name = "target"
     mutual: bool = True
@@ -163,6 +167,8 @@ class Scene(Section):
 
 class Split(Section):
     """How the log is cut: `time` by fractions of rows, `leave_last` two events a user, `column` as a column says.
+
+    Rows with neither time nor order stand before all others, by lot: of them leave_last leaves any two.
 
     A table without the column is cut by time, where the column's parts end in the other tables. Where the column leaves
     valid empty, `valid_when` (an expression) says which training rows validate, else it is the last `valid` of them by

@@ -97,12 +97,16 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeGraph:
-    """Triples int64 [m, 3] of (head, relation, tail) with their names; item_entity int64 [N], −1 where none."""
+    """Triples int64 [m, 3] of (head, relation, tail) with their names; item_entity int64 [N], −1 where none.
+
+    `told`: whether its facts may be given as reasons.
+    """
 
     entities: tuple[str, ...]
     relations: tuple[str, ...]
     triples: NDArray[np.int64]
     item_entity: NDArray[np.int64]
+    told: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ def build_spec(
         value_low=low,
         value_high=high,
         valued=bool(np.nanmin(log.value, initial=np.inf) < np.nanmax(log.value, initial=-np.inf)),
+        own_contexts=bool(dataset.context_names),
         channels=tuple(channels) if channels is not None else default_channels(training, dataset),
     )
 

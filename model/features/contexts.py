@@ -18,11 +18,12 @@ class Contexts:
 
     lift float16 [V, N]: the log of how much more often an item's events happen there than all events do (so that a
     request reads one row a column) · starts int64 [X + 1]: where a column's values begin; its first stands for what is
-    unknown and says nothing.
+    unknown and says nothing · usual float32 [V]: the share of all events that happen there.
     """
 
     lift: NDArray[np.float16]
     starts: NDArray[np.int64]
+    usual: NDArray[np.float32]
 
     @classmethod
     def of(
@@ -38,8 +39,10 @@ class Contexts:
         """
         sizes = [1 + min(len(column.values), MOST_VALUES) for column in spec.context]
         parts = [_lift(attributes, size, rows, context[:, place]) for place, size in enumerate(sizes)]
+        usual = [_usual(size, context[:, place]) for place, size in enumerate(sizes)]
         nothing = np.zeros((0, len(attributes)), np.float16)
-        return cls(np.concatenate([nothing, *parts]), np.cumsum([0, *sizes]))
+        none = np.zeros(0, np.float32)
+        return cls(np.concatenate([nothing, *parts]), np.cumsum([0, *sizes]), np.concatenate([none, *usual]))
 
     def fill(self, rows: NDArray[np.int64], context: NDArray[np.int64], out: NDArray[np.float32]) -> None:
         """What a context (ids int64 [X]) says of items, into `out` float32 [C, X]; 0 for rows beyond the end."""
@@ -50,8 +53,15 @@ class Contexts:
         if rows.max(initial=0) >= items:
             out[rows >= items] = 0.0
 
+    def usual_share(self, column: int, value: int) -> float | None:
+        """The share of all events with a value (id) in a column; None where it is unknown or was never met."""
+        place = int(self.starts[column]) + value
+        share = float(self.usual[place]) if value > 0 and place < self.starts[column + 1] else 0.0
+        return share or None
+
     def save(self, folder: Path) -> None:
-        """Write both arrays as .npy files."""
+        """Write the arrays as .npy files."""
+        np.save(folder / "context_usual.npy", self.usual)
         np.save(folder / "context_lift.npy", self.lift)
         np.save(folder / "context_starts.npy", self.starts)
 
@@ -60,7 +70,9 @@ class Contexts:
         """Memory-map what a folder has of them, None where there is nothing."""
         if not (folder / "context_lift.npy").is_file():
             return None
-        return cls(np.load(folder / "context_lift.npy", mmap_mode="r"), np.load(folder / "context_starts.npy"))
+        lift, starts = np.load(folder / "context_lift.npy", mmap_mode="r"), np.load(folder / "context_starts.npy")
+        told = folder / "context_usual.npy"  # not in a bundle of before, whose ranker does not ask for it
+        return cls(lift, starts, np.load(told) if told.is_file() else np.zeros(len(lift), np.float32))
 
 
 def _lift(
@@ -76,6 +88,13 @@ def _lift(
     known = (total > 0) & (of_item > 0)
     lift: NDArray[np.float16] = np.log(np.where(known, shares, usual) / usual).T.astype(np.float16)
     return lift
+
+
+def _usual(size: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The share of a column's known ids (below `size`) that each has, float32 [size]; its first, unknown, has none."""
+    met = np.bincount(ids[(ids > 0) & (ids < size)], minlength=size)
+    made: NDArray[np.float32] = (met / max(met.sum(), 1)).astype(np.float32)
+    return made
 
 
 def _expected(

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from model.events import History
 from model.features import kernels
+from model.features.contexts import Contexts
 from model.features.counters import ItemCounters
 from model.features.leanings import RECENT, TASTE_EVENTS, Echoes, Leanings
 from model.features.neighbours import Evidence, Neighbours
+from model.features.own_contexts import own_lifts
 from model.features.spec import ChannelSpec, FeatureSpec
 
 Inputs: TypeAlias = dict[str, NDArray[np.float32] | NDArray[np.int64]]
@@ -150,7 +152,9 @@ def candidate_feature_names(spec: FeatureSpec) -> list[str]:
     crosses = ("attributes", "liking", "seen", "seen_last", "taste", "taste_liking")
     names += ["item:age", "item:value", *(f"cross:{name}" for name in crosses)]
     names += [f"{channel}:{what}" for channel in echoing(spec) for what in ("echo", "heard")]
-    return names + [f"context:{column.name}" for column in spec.context]
+    names += [f"context:{column.name}" for column in spec.context]
+    own = spec.context if spec.own_contexts else ()
+    return names + [f"own_context:{column.name}:{what}" for column in own for what in ("item", "like")]
 
 
 def echoing(spec: FeatureSpec) -> list[str]:
@@ -216,7 +220,8 @@ def _candidate_features(
     of_channels, of_items = 2 * len(spec.channels), counters.width - (len(spec.event_types) == 1)
     flat, begin, heard = rows.reshape(-1), of_channels + of_items + 1, echoing(spec)
     of_context = begin + 6 + 2 * len(heard)
-    width, crosses = of_context + len(spec.context), slice(begin, begin + 4)
+    of_own = of_context + len(spec.context)
+    width, crosses = of_own + 2 * len(spec.context) * spec.own_contexts, slice(begin, begin + 4)
     made = np.zeros((*rows.shape, width), np.float32)
     item_columns(spec, counters, flat, made.reshape(-1, width)[:, of_channels : of_channels + of_items + 1])
     attributes = items.attributes(flat)
@@ -234,9 +239,24 @@ def _candidate_features(
         _crosses(spec, one.moment.history, one.candidates, attributes[place, :size], items, mine.own, out[:, crosses])
         _echoes(heard, tables, mine, one.candidates, out[:, begin + 6 : of_context])
         if spec.context and counters.contexts is not None:
-            counters.contexts.fill(one.candidates, one.moment.context, out[:, of_context:])
+            counters.contexts.fill(one.candidates, one.moment.context, out[:, of_context:of_own])
+            if spec.own_contexts:
+                _own_contexts(one, counters.contexts, items, attributes[place, :size], out[:, of_context:])
     made[..., begin + 4 : begin + 6] = dots[:, 1:].transpose(0, 2, 1)
     return made
+
+
+def _own_contexts(
+    one: Judged,
+    contexts: Contexts,
+    items: ItemTable,
+    attributes: NDArray[np.int32],
+    out: NDArray[np.float32],
+) -> None:
+    """What one's own events say in this context, behind what everybody's do, in `out` [C, 3 · X]."""
+    history, columns = one.moment.history.last(REPEATED_EVENTS), len(one.moment.context)
+    lifts, told = out[:, :columns], (items.attributes(history.rows), one.moment.context)
+    own_lifts(contexts, history, *told, one.candidates, attributes, lifts, out[:, columns:])
 
 
 def _echoes(

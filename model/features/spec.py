@@ -94,6 +94,9 @@ class FeatureSpec(Frozen):
     value_low: float = 0.0  # range of event values, mapped to [0, 1] as an input
     value_high: float = 1.0
     valued: bool = Field(default=False, exclude_if=_absent)  # whether events have values that differ
+    own_contexts: bool = Field(
+        default=False, exclude_if=_absent
+    )  # whether histories tell in which context events happened
     channels: Annotated[tuple[ChannelSpec, ...], Field(min_length=1)]  # order of the channel features
 
     def chains(self) -> dict[int, int]:

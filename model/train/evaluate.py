@@ -57,7 +57,8 @@ class Evaluation:
 def evaluate(recipe: Recipe, dataset: Dataset, system: System, seed: int = 0) -> Evaluation:
     """Measure a system and its peers on (a sample of) the test rows, each at its own moment."""
     generator = np.random.default_rng(seed)
-    moments = Moments(system.spec, dataset.log, len(dataset.users), timed=system.temporal)
+    contexts = context_table(system.spec, dataset, dataset.log)
+    moments = Moments(system.spec, dataset.log, len(dataset.users), system.temporal, contexts=contexts)
     rows = np.flatnonzero(dataset.log.split == TEST)
     rows = np.sort(generator.permutation(rows)[:MOMENTS])
     slates = test_slates(recipe, dataset, system, moments, rows, generator)
@@ -101,7 +102,8 @@ def test_slates(
 def judged_slates(dataset: Dataset, system: System, generator: np.random.Generator) -> Slates:
     """(A sample of) the test rows that carry labels and are no events, each at its own moment."""
     asked = dataset.impressions
-    moments = Moments(system.spec, dataset.log, len(dataset.users), system.temporal, asked)
+    contexts = context_table(system.spec, dataset, dataset.log)
+    moments = Moments(system.spec, dataset.log, len(dataset.users), system.temporal, asked, contexts)
     context = context_table(system.spec, dataset, asked)
     rows = np.sort(generator.permutation(np.flatnonzero(asked.split == TEST))[:JUDGED_ROWS])
     groups = moment_groups(moments, context, rows, 1)

@@ -132,7 +132,7 @@ class Learner:
     @property
     def moments(self) -> Moments:
         """The log as moments, under the spec of now."""
-        return Moments(self.spec, self.plan.log, self.users, timed=self.plan.temporal)
+        return Moments(self.spec, self.plan.log, self.users, self.plan.temporal, contexts=self.context)
 
     @property
     def valid(self) -> NDArray[np.int64]:
@@ -150,8 +150,9 @@ class Learner:
 
     def tower_data(self, known: NDArray[np.bool_]) -> TowerData:
         """What the towers learn from when they may know the rows `known`."""
-        moments = Moments(self.spec, self.plan.log.take(known), self.users, timed=self.plan.temporal)
-        return TowerData(moments, self.context[known], self.features)
+        log, context = self.plan.log.take(known), self.context[known]
+        moments = Moments(self.spec, log, self.users, self.plan.temporal, contexts=context)
+        return TowerData(moments, context, self.features)
 
     def watched(self, among: NDArray[np.bool_]) -> Watched:
         """Rows (bool [n]) that towers are judged by."""

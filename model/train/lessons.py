@@ -46,7 +46,8 @@ class Asked:
 def asked_rows(spec: FeatureSpec, dataset: Dataset, plan: Plan) -> Asked:
     """The impressions of the train and valid part; those of before the taught events are base."""
     log = dataset.impressions.part(TRAIN, VALID)
-    moments = Moments(spec, plan.log, len(dataset.users), plan.temporal, log)
+    contexts = context_table(spec, dataset, plan.log)
+    moments = Moments(spec, plan.log, len(dataset.users), plan.temporal, log, contexts)
     valid = log.split == VALID
     early = is_early(plan, log, moments) & ~valid
     return Asked(moments, context_table(spec, dataset, log), early, ~valid & ~early, valid)
@@ -192,7 +193,8 @@ class Lessons:
         asked = log.take(theirs)
         if not temporal:
             asked = replace(asked, order=np.full(len(asked), log.order.max(initial=0) + 1))
-        moments = Moments(self.spec, log.take(self.plan.train & ~cold[log.item]), users, temporal, asked)
+        warm = self.plan.train & ~cold[log.item]
+        moments = Moments(self.spec, log.take(warm), users, temporal, asked, self.events.context[warm])
         nothing = np.zeros(len(asked), bool)
         about = Asked(moments, self.events.context[theirs], nothing, nothing, nothing)
         made = self.around(about, np.searchsorted(theirs, rows), draw, known, label, cold)

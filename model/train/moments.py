@@ -32,12 +32,22 @@ class Moments:
 
     `log` holds the rows that are asked about: the events themselves, or `asked`, rows that are none. `timed` False
     hides when the moment was; when it is known, what happened at the same instant is not yet history, as in service.
+    `contexts`: ids [n, X] of the contexts of `events`, None where nothing is told.
     """
 
     def __init__(
-        self, spec: FeatureSpec, events: Log, users: int, timed: bool = True, asked: Log | None = None
+        self,
+        spec: FeatureSpec,
+        events: Log,
+        users: int,
+        timed: bool = True,
+        asked: Log | None = None,
+        contexts: NDArray[np.int64] | None = None,
     ) -> None:
         self.spec, self.timed = spec, timed
+        self.contexts = np.zeros((len(events), 0), np.int64)
+        if spec.own_contexts and contexts is not None:
+            self.contexts = contexts
         self.events, self.by_user = events, events.by_user(users)
         self.log = events if asked is None else asked
         self.place = places_before(self.by_user, self.log, timed)  # int64 [n]: events of the row's user before it
@@ -55,7 +65,8 @@ class Moments:
         """Everything the user had done before this row, oldest first."""
         before = self.by_user.rows(int(self.log.user[row]))[: self.place[row]]
         events = self.events
-        return History(events.item[before], events.type[before], events.value[before], events.time[before])
+        told = events.item[before], events.type[before], events.value[before], events.time[before]
+        return History(*told, self.contexts[before])
 
     def had(self, row: int) -> NDArray[np.int64]:
         """Rows of the items that are in no list at this row's moment, since the user has had them."""

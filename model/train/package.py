@@ -9,6 +9,7 @@ from model.bundle import BundleWriter
 from model.config import Recipe
 from model.data.log import Dataset, Log
 from model.data.scenes import scene_rules
+from model.data.spec import context_table
 from model.features.graph import FOLDER
 from model.features.lexical import FOLDER as LEXICON
 from model.features.lexical import Lexicon
@@ -31,7 +32,7 @@ def write_package(
     if lexicon is not None:
         lexicon.save(writer.path / LEXICON)
     writer.counters(fitted.counters)
-    if dataset.graph is not None:
+    if dataset.graph is not None and dataset.graph.told:
         item_facts(dataset.graph).save(writer.path / FOLDER)
     writer.json("fallbacks.json", fallbacks(recipe, dataset, fitted.known))
 
@@ -57,6 +58,9 @@ def write_users(writer: BundleWriter, dataset: Dataset, fitted: Fitted) -> None:
     writer.array("user_features/types.npy", log.type.astype(np.int8))
     writer.array("user_features/values.npy", log.value.astype(np.float32))
     writer.array("user_features/times.npy", log.time.astype(np.float64))
+    if fitted.spec.own_contexts:
+        contexts = context_table(fitted.spec, dataset, log)
+        writer.array("user_features/contexts.npy", contexts.astype(np.int32))
     writer.array("user_features/profile.npy", fitted.features.profile.astype(np.int32))
     told = dataset.user_records
     writer.records("user_features", (UserRecord(told.attributes(row)) for row in _rows(dataset.users)))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from model.data.log import Dataset
+from model.data.spec import context_table
 from model.train import plots
 from model.train.evaluate import TOP, Evaluation
 from model.train.moments import PAD, Moments
@@ -115,7 +116,8 @@ def groups_part(figures: Mapping[str, Any]) -> list[str]:
 
 def users_to_read(dataset: Dataset, system: System, evaluation: Evaluation) -> list[str]:
     """For ten moments spread over the test part: what the user had last, what is recommended, what came."""
-    moments = Moments(system.spec, dataset.log, len(dataset.users), timed=system.temporal)
+    contexts = context_table(system.spec, dataset, dataset.log)
+    moments = Moments(system.spec, dataset.log, len(dataset.users), system.temporal, contexts=contexts)
     places = np.unique(np.linspace(0, max(len(evaluation.rows) - 1, 0), READ_USERS).astype(int))
     return [_one_user(dataset, system, evaluation, moments, place) for place in places[: len(evaluation.rows)].tolist()]
 

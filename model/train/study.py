@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from model.config import Recipe
 from model.data.log import Dataset
+from model.data.spec import context_table
 from model.train.amounts import Ranks, by_item_events, by_known
 from model.train.baselines import popularity
 from model.train.evaluate import Evaluation, Figures, blended, calibrated_values, test_slates
@@ -47,7 +48,8 @@ def known_figures(
     recipe: Recipe, dataset: Dataset, system: System, rows: NDArray[np.int64], generator: np.random.Generator
 ) -> dict[str, dict[str, float]]:
     """Quality of the system and of popularity by how many events are told of a user."""
-    moments = Moments(system.spec, dataset.log, len(dataset.users), timed=system.temporal)
+    contexts = context_table(system.spec, dataset, dataset.log)
+    moments = Moments(system.spec, dataset.log, len(dataset.users), system.temporal, contexts=contexts)
     by_user = system.known.by_user(len(dataset.users))
     peers = {"polyrank": _served(recipe, dataset, system), "popularity": popularity(by_user, len(dataset.items))}
     return by_known(moments, rows, peers, generator)

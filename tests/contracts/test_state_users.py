@@ -4,11 +4,27 @@ import asyncio
 
 import pytest
 
+from app.state.packing import packed_context
 from app.state.store import HISTORY_LIMIT, Answer, Cursors, PastEvent, UserExport, UserState, user_key
 from model.events import Event
 from tests.stores import KINDS, AnyStore, event, run
 
 every_store = pytest.mark.parametrize("kind", KINDS)
+
+
+@every_store
+def test_who_links_somebody_has_not_seen_an_item_of_that_name(kind: str) -> None:
+    async def scenario(store: AnyStore) -> None:
+        linking = Event("e1", "follow", "ann", "i1", 5.0, target="user")
+        await store.append([linking, Event("e2", "view", "ann", "i2", 6.0)])
+        state = await store.read_user("u:ann")
+        assert [one.item_id for one in state.events] == ["i1", "i2"]
+        assert state.seen == {"i2"}
+        kept = await store.export_user("u:ann")
+        assert kept is not None
+        assert kept.events[0] == linking
+
+    run(kind, scenario)
 
 
 @every_store
@@ -30,7 +46,7 @@ def test_an_event_is_in_the_next_read(kind: str) -> None:
         appended = await store.append([event(1)])
         state = await store.read_user("u:ann")
         assert [one.duplicate for one in appended] == [False]
-        assert state.events == [PastEvent("i1", "rating", 1_001.0, 2.0)]
+        assert state.events == [PastEvent("i1", "rating", 1_001.0, 2.0, packed_context(event(1)))]
         assert state.seen == {"i1"}
         assert state.version > 0
         assert state.known

@@ -188,7 +188,8 @@ def test_scores_know_only_what_came_before(tmp_path: Path) -> None:
             counters.add(rows[at], kinds[at], log["timestamp"][at], log["value"][at])
         engine.live.counters = counters
         mine = [at for at in before if log["user_id"][at] == log["user_id"][place]]
-        given = History.of(*([column[at] for at in mine] for column in (rows, kinds, log["value"], log["timestamp"])))
+        told = [[column[at] for at in mine] for column in (rows, kinds, log["value"], log["timestamp"])]
+        given = History.of(told[0], told[1], told[2], told[3])
         request = RecommendRequest(user_id=log["user_id"][place], now=now)
         alone = engine.score(UserInput(request.user_id, given=given), request, [log["item_id"][place]])
         np.testing.assert_allclose(found[number], alone[0], atol=2e-5)

@@ -98,8 +98,8 @@ def slowly(function: Callable[..., Any], *given: Any) -> Any:
 @pytest.mark.parametrize(
     ("asked", "field", "expected"),
     [
-        ({"target": "user"}, "target", "items only"),
-        ({"target": "scene"}, "target", "items only"),
+        ({"target": "user"}, "target", "links no users"),
+        ({"target": "scene"}, "target", "does not rank scenes"),
         ({"scene": "comedies"}, "scene", "no scene"),
         ({"task_weights": {"buy": 1}}, "task_weights", "interest, like, rating"),
         ({"task_weights": {"like": 0}}, "task_weights", "above 0"),
@@ -144,5 +144,6 @@ def test_an_answer_with_reasons_is_written_whole() -> None:
     reason = Reason("because", "you liked it", {"item_id": "j"})
     item = AnsweredItem("i", 0.5, {"like": 0.5}, ("tower",), 0, reasons=(reason,))
     shape = RecommendAnswer.model_validate_json(to_bytes(Answer("r", "b", (item,), None, False, 1.5)))
+    assert shape.items is not None
     assert shape.items[0].reasons == [{"kind": "because", "text": "you liked it", "facts": {"item_id": "j"}}]
     assert (shape.took_ms, shape.items[0].channels) == (1.5, ["tower"])

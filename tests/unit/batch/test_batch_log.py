@@ -58,6 +58,20 @@ def test_the_services_own_columns_in_order_of_time(tmp_path: Path) -> None:
         assert len(log) == 3
 
 
+def test_contexts_of_a_log_are_read_as_those_of_requests(tmp_path: Path) -> None:
+    columns = {
+        "user_id": ["u1", "u1", "u2"],
+        "item_id": ["i1", "i2", "i3"],
+        "type": ["view", "view", "view"],
+        "timestamp": ["2026-01-03T05:10:00Z", "2026-01-01T04:00:00Z", "2026-01-02T23:59:00Z"],
+        "device": ["mobile", None, "desktop"],
+    }
+    log = log_of(tmp_path, sealed(), columns)
+    assert log.contexts.tolist() == [[0, 5], [2, 24], [1, 6]]  # device, hour; oldest first
+    rows = np.asarray(sealed().items.rows(log.item_ids), np.int64)
+    assert log.histories(rows)["u1"].contexts.tolist() == [[0, 5], [1, 6]]
+
+
 def test_the_recipes_columns_with_its_map(tmp_path: Path) -> None:
     columns = {
         "personId": [-9, 2, 2],

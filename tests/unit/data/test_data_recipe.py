@@ -43,10 +43,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"interactions": {**EVENTS, "context": ["hour", "hour"]}}, r"interactions.0.context: found \['hour'\]"),
     ({"interactions": {key: EVENTS[key] for key in ("path", "item", "event", "timestamp")}}, "add the key user"),
     (
-        {"split": {"kind": "leave_last"}, "interactions": {**EVENTS, "timestamp": None}},
-        "leave_last needs its timestamp or its order",
-    ),
-    (
         {"items": {"path": "i.csv", "id": "i", "numeric": ["a"], "multi": {"a": "|"}}},
         r"give each attribute one of categorical, numeric and multi; \['a'\] have more",
     ),

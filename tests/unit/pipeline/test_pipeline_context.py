@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 
 import numpy as np
+import pytest
 
+from app.pipeline import context
 from app.pipeline.context import ContextReader, interactions
 from model.features.spec import ChannelSpec, ContextSpec, FeatureSpec
 
@@ -61,3 +63,29 @@ def test_one_table_or_many_are_both_read() -> None:
     table = RECIPE["interactions"][0]
     assert interactions({"interactions": table})[0].user == "u"  # type: ignore[dict-item]  # JSON by construction
     assert interactions({}) == []
+
+
+def test_the_contexts_of_past_events_read_as_those_of_requests_do() -> None:
+    packed = ['{"agent":"Mozilla (iPhone)","country":"BR"}', "", '{"device":"desktop","hour":0}']
+    times = np.asarray([TUESDAY, TUESDAY, np.nan])
+    found = READER.ids_of(packed, times)
+    given = [{"agent": "Mozilla (iPhone)", "country": "BR"}, {}, {"device": "desktop", "hour": 0}]
+    for row, told, time in zip(found, given, times, strict=True):
+        assert row.tolist() == READER.ids(READER.values(told, time)).tolist()  # type: ignore[arg-type]  # plain values
+    np.testing.assert_array_equal(READER.ids_of(packed, times), found)  # as remembered
+    assert READER.ids_of(packed[:1], times[:1] + 86400).tolist() == [[1, 2, 0, 1]]  # another day of the week
+
+
+def test_past_events_without_any_columns_tell_nothing() -> None:
+    plain = SPEC.model_copy(update={"context": ()})
+    assert ContextReader(plain, {}).ids_of(["", '{"device":"tv"}'], np.asarray([1.0, 2.0])).shape == (2, 0)
+    assert READER.ids_of([], np.empty(0)).shape == (0, 4)
+
+
+def test_what_is_remembered_of_contexts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "KEPT", 3)
+    reader = ContextReader(SPEC, RECIPE)  # type: ignore[arg-type]  # JSON by construction
+    for place in range(10):
+        reader.ids_of([f'{{"country":"{place}"}}'], np.asarray([TUESDAY]))
+        assert len(reader._kept) <= 3
+    assert reader.ids_of(['{"country":"BR"}'], np.asarray([TUESDAY])).tolist() == [[0, 2, 1, 1]]

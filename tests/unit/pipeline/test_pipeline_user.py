@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 
+from app.pipeline.context import ContextReader
 from app.pipeline.request import SessionEvent
 from app.pipeline.user import People, UserInput, before, in_order, joined
 from app.state.store import PastEvent, UserState
+from model.bundle import Bundle
 from model.events import History
 from tests.pipelines import NOW, make_engine, sealed, shared_engine
 
 VIEW = shared_engine().catalogue.view
-PEOPLE = People(sealed())
+CONTEXTS = ContextReader(sealed().spec, sealed().manifest.recipe)
+PEOPLE = People(sealed(), CONTEXTS)
+BEFORE = sealed().spec.model_copy(update={"own_contexts": False})
 TRAINED = sealed().user_history(sealed().users.row("u1"))
 
 
@@ -28,6 +32,24 @@ def test_newer_events_follow_the_training_history_and_the_session_comes_last() -
     np.testing.assert_array_equal(person.history.values[-2:], [np.nan, 4.0])
 
 
+def test_a_history_tells_in_which_context_each_event_happened() -> None:
+    events = (
+        PastEvent("i3", "like", NOW - 50, None, '{"device":"desktop","hour":3}'),
+        PastEvent("i4", "view", NOW - 40),
+    )
+    person = PEOPLE.person(VIEW, UserInput("u1", state(*events)), [SessionEvent("i7", "view")], NOW)
+    hour = 1 + int(NOW // 3600) % 24
+    assert person.history.contexts[-3:].tolist() == [[2, 4], [0, hour], [0, hour]]
+    assert person.history.contexts[:-3].tolist() == TRAINED.contexts.tolist()
+
+
+def test_a_bundle_that_reads_no_contexts_of_events_is_told_none() -> None:
+    plain = Bundle(sealed().path, sealed().manifest.model_copy(update={"spec": BEFORE}))
+    people = People(plain, ContextReader(BEFORE, {}))
+    told = state(PastEvent("i3", "like", NOW - 50, None, '{"device":"desktop"}'))
+    assert people.person(VIEW, UserInput(None, told), [], NOW).history.contexts.shape == (1, 0)
+
+
 def test_seen_covers_training_feedback_and_session_sorted_and_once() -> None:
     user = UserInput("u1", state(PastEvent("i3", "like", NOW - 50)))
     person = PEOPLE.person(VIEW, user, [SessionEvent("i7", "view"), SessionEvent("i3", "view")], NOW)
@@ -40,7 +62,7 @@ def test_seen_items_beyond_the_newest_events_count_too() -> None:
 
 
 def test_only_declared_types_make_an_item_seen() -> None:
-    people = People(sealed(), ["like"])
+    people = People(sealed(), CONTEXTS, ["like"])
     user = UserInput("u19", state(PastEvent("i3", "like", NOW - 50), PastEvent("i4", "view", NOW - 40)))
     assert people.person(VIEW, user, [SessionEvent("i5", "like"), SessionEvent("i6", "view")], NOW).seen.tolist() == [
         3,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from app.cli import main
 from index.encode import ItemEncoder
 from model import job
 from model.bundle import Bundle, open_bundle
@@ -21,7 +23,7 @@ from model.features.graph import FOLDER, ItemFacts
 from model.train.evaluate import Evaluation, evaluate
 from model.train.system import System
 from tests.graphs import tiny_encoder
-from tests.worlds import COLD, genre_of, item_ids, liked, successor, user_ids, write_world
+from tests.worlds import COLD, add_links, genre_of, item_ids, liked, successor, user_ids, write_world
 
 SETTINGS = {
     "training.max_tokens": 16, "training.epochs": 6, "training.ranker_epochs": 4, "training.seed": 3,
@@ -45,6 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     folder = tmp_path_factory.mktemp("world")
     encoder = tiny_encoder(folder / "encoder")
     path = write_world(folder / "data")
+    add_links(path)
     recipe = Recipe.load(path).under("quick", SETTINGS | {"training.encoder": str(encoder)})
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
@@ -220,3 +223,26 @@ def test_the_command_line_chooses_profile_seed_and_settings(made: Made) -> None:
     arguments = argparse.Namespace(recipe=made.folder / "data", profile="quick", seed=7, settings=["training.epochs=2"])
     recipe = job.asked_recipe(arguments)
     assert (recipe.training.seed, recipe.training.epochs, recipe.training.layers) == (7, 2, 1)
+
+
+def test_people_are_recommended_to_those_who_like_the_same(made: Made, tmp_path: Path) -> None:
+    people = made.bundle.people
+    assert people is not None
+    assert people.items.names == made.bundle.users.names
+    assert people.manifest.metrics["tasks"]["link"]["auc"] > 0.7
+    assert made.bundle.manifest.metrics["people"]["tasks"] == people.manifest.metrics["tasks"]
+    out = tmp_path / "people.parquet"
+    command = ["recommend", str(made.bundle.path), "--users", "all", "--n", "5", "--target", "user", "--out", str(out)]
+    assert main(command) == 0
+    told = pq.read_table(out).to_pylist()
+    assert len(told) == 5 * len(user_ids())
+    friends = pairs_of(made.folder / "data" / "friends.tsv")
+    assert not any((one["user_id"], one["item_id"]) in friends for one in told)  # neither friends nor oneself
+    assert np.mean([liked(one["user_id"]) == liked(one["item_id"]) for one in told]) > 0.7  # by lot: 1 in 4
+
+
+def pairs_of(path: Path) -> set[tuple[str, str]]:
+    """Everybody's known friends, both ways, and themselves."""
+    rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+    known = {(one, two) for one, two, part in rows if part != "test"}
+    return known | {(two, one) for one, two in known} | {(one, one) for one in user_ids()}
