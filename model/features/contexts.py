@@ -53,11 +53,10 @@ class Contexts:
         if rows.max(initial=0) >= items:
             out[rows >= items] = 0.0
 
-    def usual_share(self, column: int, value: int) -> float | None:
-        """The share of all events with a value (id) in a column; None where it is unknown or was never met."""
-        place = int(self.starts[column]) + value
-        share = float(self.usual[place]) if value > 0 and place < self.starts[column + 1] else 0.0
-        return share or None
+    def usual_shares(self, asked: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of a context (ids int64 [X]): the share of all events with each value, 0 where it is unknown or never met."""
+        places = self.starts[:-1] + asked
+        return np.where(places < self.starts[1:], self.usual.take(places, mode="clip"), np.float32(0.0))
 
     def save(self, folder: Path) -> None:
         """Write the arrays as .npy files."""

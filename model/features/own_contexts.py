@@ -1,11 +1,10 @@
 """In which contexts a user turns to what: daytime, place or device of the events in a user's own history."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from model.events import History
+from model.features import kernels
 from model.features.contexts import Contexts
 
 PRIOR_USER = 10.0  # pseudo-events of a user who is met in any context as often as all are
@@ -25,35 +24,16 @@ def own_lifts(
 ) -> None:
     """What a user's own events say for or against candidates in the context asked about, into `out` float32 [C, 2 · X].
 
-    For each context column, of the newest events in a `history` whose items have `attributes` [L, A]: the log of how
-    much more often this user turned there to the candidate than `lifts` [C, X] of all users lead to expect; and to what
-    shares its attributes `theirs` [C, A], than the user does in general. 0 where the history or the request tells no
-    context. asked int64 [X].
+    For each context column: how much more often this user turned there to the candidate than `lifts` [C, X] of all
+    users lead to expect, and to what shares its attributes `theirs` [C, A] than the user does in general
+    (kernels.own_lifts). 0 where the history or the request tells no context. attributes [K, A] are those of the newest
+    events' items · asked int64 [X].
     """
-    out[:] = 0.0
-    if not len(candidates) or not len(history) or not history.contexts.shape[1] or not asked.any():
+    told = history.contexts
+    usual = contexts.usual_shares(asked) if told.shape[1] else np.zeros(len(asked), np.float32)
+    if not len(history) or not usual.any():
+        out[:] = 0.0
         return
-    mine = np.searchsorted(order := np.unique(candidates), history.rows)
-    met = order[np.minimum(mine, len(order) - 1)] == history.rows
-    places, size = np.searchsorted(order, candidates), int(max(attributes.max(), theirs.max(initial=0))) + 1
-    shared = np.maximum((theirs > 0).sum(axis=1), 1)
-    for column, value in enumerate(asked.tolist()):
-        usual = contexts.usual_share(column, value)
-        if usual is None:
-            continue
-        told = history.contexts[:, column]
-        known, here = told > 0, told == value
-        share = (here.sum() + PRIOR_USER * usual) / (known.sum() + PRIOR_USER)
-        expected = np.minimum(share * np.exp(lifts[:, column]), MOST_SHARE)
-        of_items = [np.bincount(mine[met & some], minlength=len(order))[places] for some in (here, known)]
-        out[:, 2 * column] = _lift(of_items, expected)
-        said = _lift([np.bincount(attributes[some].ravel(), minlength=size) for some in (here, known)], share)
-        said[0] = 0.0
-        out[:, 2 * column + 1] = said[theirs].sum(axis=1) / shared
-
-
-def _lift(counts: Sequence[NDArray[np.signedinteger]], expected: NDArray[np.float32] | float) -> NDArray[np.float64]:
-    """Log of the smoothed share of events that happened here (counts: here, anywhere) over what was expected."""
-    here, anywhere = counts
-    made: NDArray[np.float64] = np.log((here + PRIOR_OWN * expected) / ((anywhere + PRIOR_OWN) * expected))
-    return made
+    priors = PRIOR_USER, PRIOR_OWN, MOST_SHARE
+    told = np.ascontiguousarray(told, np.int64)
+    kernels.own_lifts(history.rows, told, attributes, asked, usual, candidates, theirs, lifts, priors, out)

@@ -255,8 +255,9 @@ def _own_contexts(
 ) -> None:
     """What one's own events say in this context, behind what everybody's do, in `out` [C, 3 · X]."""
     history, columns = one.moment.history.last(REPEATED_EVENTS), len(one.moment.context)
-    lifts, told = out[:, :columns], (items.attributes(history.rows), one.moment.context)
-    own_lifts(contexts, history, *told, one.candidates, attributes, lifts, out[:, columns:])
+    newest = items.attributes(history.last(TASTE_EVENTS).rows)
+    lifts, asked = out[:, :columns], one.moment.context
+    own_lifts(contexts, history, newest, asked, one.candidates, attributes, lifts, out[:, columns:])
 
 
 def _echoes(

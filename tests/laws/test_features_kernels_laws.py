@@ -281,6 +281,20 @@ def test_crosses(seed: int, events: int, candidates: int, width: int) -> None:
         check_both("crosses", history, ids, values, asked, mine, outs=(np.zeros((candidates, 4), np.float32),))
 
 
+@given(seeds, sizes, sizes, st.integers(0, 4), st.integers(1, 3))
+def test_own_lifts(seed: int, events: int, candidates: int, width: int, columns: int) -> None:
+    generator = np.random.default_rng(seed)
+    rows, asked = generator.integers(0, CATALOGUE, events), generator.integers(0, CATALOGUE, candidates)
+    ids, mine = (generator.integers(0, 12, (n, width)).astype(np.int32) for n in (events, candidates))
+    contexts, value = generator.integers(0, 4, (events, columns)), generator.integers(0, 4, columns)
+    usual = np.where(value > 0, generator.random(columns), 0).astype(np.float32)
+    lifts = generator.normal(0, 1, (candidates, columns + 1)).astype(np.float32)[:, 1:]
+    outs = (np.ones((candidates, 2 * columns), np.float32),)
+    for newest in {events, events // 2}:
+        some = ids[events - newest :]
+        check_both("own_lifts", rows, contexts, some, value, usual, asked, mine, lifts, (10.0, 2.0, 0.9), outs=outs)
+
+
 @given(seeds, sizes, st.sampled_from([np.float32, np.int32, np.float16]))
 def test_take(seed: int, size: int, kind: type[np.generic]) -> None:
     generator = np.random.default_rng(seed)

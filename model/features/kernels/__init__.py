@@ -24,6 +24,7 @@ if TYPE_CHECKING or not NATIVE:
         merge,
         nearest,
         neighbours,
+        own_lifts,
         platt,
         scaled,
         take,
@@ -43,6 +44,7 @@ else:
         merge,
         nearest,
         neighbours,
+        own_lifts,
         platt,
         scaled,
         take,
@@ -51,5 +53,5 @@ else:
 
 __all__ = [
     "NATIVE", "best", "blend", "counted", "crosses", "echoed", "evidence", "gaps", "habits", "leanings", "merge",
-    "nearest", "neighbours", "platt", "scaled", "take", "valued",
+    "nearest", "neighbours", "own_lifts", "platt", "scaled", "take", "valued",
 ]  # fmt: skip

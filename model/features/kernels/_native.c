@@ -813,6 +813,137 @@ end:
     return result;
 }
 
+/* ---- own_lifts(history, contexts, ids, asked, usual, candidates, mine, lifts, priors, out): a user's own contexts ---- */
+
+static double over(double here, double told, double expected, double prior) {
+    return log((here + prior * expected) / ((told + prior) * expected));
+}
+
+/* Of events and how many of them happened in the context asked for; both fit into one place of `met`. */
+typedef struct {
+    int32_t here, told;
+} Tally;
+
+static PyObject *own_lifts(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *history_, *contexts_, *ids_, *asked_, *usual_, *candidates_, *mine_, *lifts_, *out_, *result = NULL;
+    double of_user, of_item, most;
+    if (!PyArg_ParseTuple(args, "OOOOOOOO(ddd)O", &history_, &contexts_, &ids_, &asked_, &usual_, &candidates_, &mine_,
+                          &lifts_, &of_user, &of_item, &most, &out_))
+        return NULL;
+    Held held = {.count = 0};
+    Columns out, lifts;
+    double *like = NULL;
+    Py_buffer *history = read_(&held, history_, "history", 'l', 1);
+    Py_buffer *contexts = history ? read_(&held, contexts_, "contexts", 'l', 2) : NULL;
+    Py_buffer *ids = contexts ? read_(&held, ids_, "ids", 'i', 2) : NULL;
+    Py_buffer *asked = ids ? read_(&held, asked_, "asked", 'l', 1) : NULL;
+    Py_buffer *usual = asked ? read_(&held, usual_, "usual", 'f', 1) : NULL;
+    Py_buffer *candidates = usual ? read_(&held, candidates_, "candidates", 'l', 1) : NULL;
+    Py_buffer *mine = candidates ? read_(&held, mine_, "mine", 'i', 2) : NULL;
+    if (!mine) goto end;
+    Py_ssize_t all = size_of(history), columns = size_of(asked), events = ids->shape[0], width = ids->shape[1];
+    Py_ssize_t many = size_of(candidates), newest = all - events;
+    if (!columns_of(&held, lifts_, many, columns, &lifts) || !columns_of(&held, out_, many, 2 * columns, &out)) goto end;
+    if (newest < 0 || contexts->shape[0] != all || contexts->shape[1] != columns || mine->shape[0] != many ||
+        mine->shape[1] != width || !is_long(usual, columns, "usual")) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "contexts, ids and mine: give a row for each event or item, equally wide");
+        goto end;
+    }
+    const int64_t *row = history->buf, *context = contexts->buf, *value = asked->buf, *candidate = candidates->buf;
+    const int32_t *id = ids->buf, *own = mine->buf;
+    const float *share_of = usual->buf;
+    Py_ssize_t most_ids = events * width;
+    if (!met_for((all > most_ids ? all : most_ids) * columns + 1)) goto end;
+    Tally *tally = (Tally *)met;
+    like = malloc(((most_ids > all ? most_ids : all) * columns + columns + 1) * sizeof(double));
+    if (!like) {
+        PyErr_NoMemory();
+        goto end;
+    }
+    double *share = like + (most_ids > all ? most_ids : all) * columns; /* of the user's own events */
+    for (Py_ssize_t x = 0; x < columns; x++) {
+        double here = 0.0, told = 0.0;
+        for (Py_ssize_t i = 0; i < all; i++) {
+            int64_t one = context[i * columns + x];
+            told += one > 0;
+            here += one == value[x];
+        }
+        share[x] = share_of[x] > 0.0f ? (here + of_user * (double)share_of[x]) / (told + of_user) : 0.0;
+    }
+    if (!fresh_table(all)) goto end;
+    uint64_t narrow = narrowed(all);
+    Py_ssize_t unique = 0;
+    for (Py_ssize_t i = 0; i < all; i++) {
+        Slot *slot = slot_of(row[i], narrow);
+        if (slot->turn != slots_turn) {
+            *slot = (Slot){row[i], slots_turn, (int32_t)unique, 0.0};
+            memset(&tally[unique++ * columns], 0, columns * sizeof(Tally));
+        }
+        Tally *mine_ = &tally[slot->number * columns];
+        for (Py_ssize_t x = 0; x < columns; x++) {
+            int64_t one = context[i * columns + x];
+            mine_[x].told += one > 0;
+            mine_[x].here += one == value[x];
+        }
+    }
+    for (Py_ssize_t c = 0; c < many; c++) {
+        const Slot *slot = slot_of(candidate[c], narrow);
+        const Tally *of = slot->turn == slots_turn ? &tally[slot->number * columns] : NULL;
+        for (Py_ssize_t x = 0; x < columns; x++) {
+            double said = 0.0;
+            if (of && share[x] > 0.0) {
+                double expected = share[x] * exp((double)*cell(&lifts, c, x));
+                said = over(of[x].here, of[x].told, expected < most ? expected : most, of_item);
+            }
+            *cell(&out, c, 2 * x) = (float)said;
+        }
+    }
+    if (!fresh_table(most_ids)) goto end;
+    narrow = narrowed(most_ids);
+    unique = 0;
+    for (Py_ssize_t i = 0; i < events; i++) {
+        for (Py_ssize_t a = 0; a < width; a++) {
+            int32_t one = id[i * width + a];
+            if (!one) continue;
+            Slot *slot = slot_of(one, narrow);
+            if (slot->turn != slots_turn) {
+                *slot = (Slot){one, slots_turn, (int32_t)unique, 0.0};
+                memset(&tally[unique++ * columns], 0, columns * sizeof(Tally));
+            }
+            Tally *mine_ = &tally[slot->number * columns];
+            for (Py_ssize_t x = 0; x < columns; x++) {
+                int64_t happened = context[(newest + i) * columns + x];
+                mine_[x].told += happened > 0;
+                mine_[x].here += happened == value[x];
+            }
+        }
+    }
+    for (Py_ssize_t u = 0; u < unique; u++)
+        for (Py_ssize_t x = 0; x < columns; x++) {
+            const Tally *of = &tally[u * columns + x];
+            like[u * columns + x] = share[x] > 0.0 && of->told ? over(of->here, of->told, share[x], of_item) : 0.0;
+        }
+    for (Py_ssize_t c = 0; c < many; c++) {
+        double known = 0.0;
+        for (Py_ssize_t a = 0; a < width; a++) known += own[c * width + a] > 0;
+        for (Py_ssize_t x = 0; x < columns; x++) *cell(&out, c, 2 * x + 1) = 0.0f;
+        for (Py_ssize_t a = 0; a < width; a++) {
+            int32_t one = own[c * width + a];
+            const Slot *slot = one ? slot_of(one, narrow) : NULL;
+            if (!slot || slot->turn != slots_turn) continue;
+            for (Py_ssize_t x = 0; x < columns; x++)
+                *cell(&out, c, 2 * x + 1) += (float)(like[slot->number * columns + x] / known);
+        }
+    }
+    result = Py_NewRef(Py_None);
+end:
+    free(like);
+    let_go(&held);
+    return result;
+}
+
 /* ---- valued(rows, sums, counts, prior, events, low, high, out): smoothed mean values of items, scaled ---------------- */
 
 static float scaled_value(float value, float low, float width) {
@@ -1211,6 +1342,7 @@ static PyMethodDef methods[] = {
     {"gaps", gaps, METH_VARARGS, NULL},          {"habits", habits, METH_VARARGS, NULL},
     {"take", take, METH_VARARGS, NULL},          {"platt", platt, METH_VARARGS, NULL},
     {"blend", blend, METH_VARARGS, NULL},        {"echoed", echoed, METH_VARARGS, NULL},
+    {"own_lifts", own_lifts, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
