@@ -31,6 +31,14 @@ class RecommendedUser(Answer):
     reasons: list[Any] | None = None
 
 
+class RecommendedScene(Answer):
+    """One scene of an answer for target scene, with the best of what it shows."""
+
+    scene: str
+    score: float
+    items: list[Recommended]
+
+
 class RecommendAnswer(Answer):
     """Answer of POST /recommend."""
 
@@ -38,6 +46,7 @@ class RecommendAnswer(Answer):
     bundle: str
     items: list[Recommended] | None = Field(None, description="for target item")
     users: list[RecommendedUser] | None = Field(None, description="for target user, in place of items")
+    scenes: list[RecommendedScene] | None = Field(None, description="for target scene, in place of items")
     fallback: str | None
     degraded: bool
     took_ms: float

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.pipeline.answer import Answer
 from app.pipeline.request import RecommendRequest
+from app.pipeline.scenes import AnsweredScene
 from app.pipeline.user import UserInput
 from app.state.store import Cursors, StoredItem
 from index.catalogue import Change, Delete, LiveCatalogue, Put
@@ -32,6 +33,10 @@ class Recommends(Protocol):
 
     async def recommend(self, request: RecommendRequest) -> Answer:
         """Answer one request for items."""
+        ...
+
+    async def recommend_scenes(self, request: RecommendRequest) -> list[AnsweredScene]:
+        """The best scenes for one request, each with its list."""
         ...
 
     async def user_vector(self, user: UserInput) -> NDArray[np.float32]:

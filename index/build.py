@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from index.backends import FaissIndex, faiss, many_threads, read_faiss
 from index.columns import write_columns
 from index.recall import SAMPLE, TOP, exact_cuts, recall, sampled
+from index.scenes import write_scenes
 from index.vectors import item_vectors, user_vectors
 from model.bundle import SEAL, Bundle, Manifest, open_bundle, write_manifest, write_seal
 from model.bundle.digests import TEMPORARY, sync_file
@@ -102,6 +103,7 @@ def _stage(bundle: Bundle, staging: Path, gate: float, builder: Builder) -> dict
         np.save(staging / f"{name}_features" / "vectors.npy", vectors)
     records = [bundle.item_record(row) for row in range(len(bundle.items))]
     write_columns(staging, bundle.spec.attributes, records)
+    write_scenes(staging, bundle, records)
     parts = (Part("items.faiss", items, users if len(users) else items), Part("users.faiss", users, items))
     return {part.file: _built(part, staging / part.file, gate, builder) for part in parts}
 

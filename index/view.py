@@ -13,8 +13,10 @@ from index.columns import AttributeColumn, open_columns
 from index.delta import DeltaView
 from index.filters import NumberColumn, Wanted, attribute_of, bounds, plain_values
 from index.ids import CatalogueIds
+from index.scenes import SceneRules, open_scenes, scenes_of
 from index.search import search_allowed
 from model.bundle import Bundle
+from model.errors import RequestError
 from model.features import kernels
 from model.features.neighbours import Evidence
 from model.features.records import ItemRecord
@@ -42,6 +44,16 @@ class Base:
     def columns(self) -> Mapping[str, AttributeColumn]:
         """Filter columns by attribute name."""
         return open_columns(self.bundle)
+
+    @cached_property
+    def scenes(self) -> Mapping[str, SceneRules]:
+        """The recipe's scenes by name."""
+        return scenes_of(self.bundle)
+
+    @cached_property
+    def shown(self) -> Mapping[str, Mask]:
+        """Which base rows each scene shows."""
+        return open_scenes(self.bundle, self.scenes)
 
     def having(self, spec: AttributeSpec, wanted: Wanted) -> Mask:
         """Which base rows have one of the wanted values."""
@@ -132,6 +144,16 @@ class View:
             mask &= self._having(name, wanted)
         for name, wanted in exclude.items():
             mask &= ~self._having(name, wanted)
+        return mask
+
+    def scene_mask(self, name: str) -> Mask:
+        """Rows that a scene shows, bool [rows]; raises RequestError for one that the recipe does not declare."""
+        scene = self.base.scenes.get(name)
+        if scene is None:
+            known = ", ".join(self.base.scenes) or "none: the recipe declares no scenes"
+            raise RequestError("scene", name, f"known scenes are {known}")
+        mask = padded(self.base.shown[name], len(self)).copy()
+        mask[self.changed] = [scene.shows(self.id(row), self.record(row)) for row in self.changed.tolist()]
         return mask
 
     def search(

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -19,32 +20,34 @@ from app.pipeline.context import ContextReader
 from app.pipeline.engine import Engine
 from app.pipeline.ranked import Ranked
 from app.pipeline.request import RecommendRequest
+from app.pipeline.scenes import ranked_scenes
 from app.pipeline.user import UserInput
 from model.bundle import Bundle
-from model.errors import DataError, RequestError
+from model.errors import DataError
 from model.events import Event, History
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Clock = Callable[[History], float]
+Ask = Callable[[UserInput, RecommendRequest], Ranked]
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write one row an answered item: user_id, item_id, rank (from 1), score, and each task's probability or value.
 
-    With `--target user` people are recommended to people, and item_id is whom to befriend or follow. Where the users'
-    table has columns of the context, there is a list for each user in each context, and they are told.
+    With `--target user` people are recommended to people, and item_id is whom to befriend or follow; with `--target
+    scene` it is the name of a scene. Where the users' table has columns of the context, there is a list for each user
+    in each context, and they are told.
     """
-    if arguments.target == "scene":
-        raise RequestError("--target", arguments.target, "scenes are answered by POST /recommend: leave it out")
     out = Path(arguments.out)
     check_writable(out)
     engine = open_engine(Path(arguments.bundle), arguments.n, people=arguments.target == "user")
     whom = asked_users(arguments.users, engine.bundle)
     only = None if arguments.items is None else id_list(Path(arguments.items), "item", engine.bundle)
     histories = log_histories(engine, None if arguments.events is None else Path(arguments.events))
-    lists = recommend(engine, whom, arguments.n, histories, clock(arguments.now), only, arguments.seen == "drop")
+    ask = partial(ranked_scenes, engine) if arguments.target == "scene" else engine.recommend
+    lists = recommend(engine, whom, arguments.n, histories, clock(arguments.now), only, arguments.seen == "drop", ask)
     collected = Collected(engine.task_names)
     bar = Bar(len(whom), "recommend")
     for one, ranked in zip(whom, lists, strict=True):
@@ -71,8 +74,13 @@ def recommend(
     now: Clock,
     only: Sequence[str] | None = None,
     exclude_seen: bool = True,
+    ask: Ask | None = None,
 ) -> Iterable[Ranked]:
-    """The engine's list for each, as POST /recommend would give it; `histories` replace the bundle's."""
+    """The engine's list for each, as POST /recommend would give it; `histories` replace the bundle's.
+
+    `ask` makes it (default: the engine's items).
+    """
+    ask = ask or engine.recommend
     for one in whom:
         given = histories.get(one.user_id)
         request = RecommendRequest(
@@ -83,7 +91,7 @@ def recommend(
             exclude_seen=exclude_seen,
             now=now(history_of(engine.bundle, one.user_id) if given is None else given),
         )
-        yield engine.recommend(UserInput(one.user_id, given=given), request)
+        yield ask(UserInput(one.user_id, given=given), request)
 
 
 def history_of(bundle: Bundle, user_id: str) -> History:

@@ -65,7 +65,9 @@ def only_mask(view: View, item_ids: Collection[str]) -> Mask:
 
 
 def _mask(view: View, request: RecommendRequest, only: Mask | None) -> Mask | None:
-    if not request.include and not request.exclude and only is None:
+    if not request.include and not request.exclude and only is None and request.scene is None:
         return None
     mask: Mask = view.visible & view.filter_mask(request.include, request.exclude)
+    if request.scene is not None:
+        mask &= view.scene_mask(request.scene)
     return mask if only is None else mask & only

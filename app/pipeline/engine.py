@@ -7,6 +7,7 @@ An Engine belongs to one thread at a time: the counters it ranks with move on in
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import time
 from typing import TypeVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from app.pipeline.rank import Networks
 from app.pipeline.ranked import Ranked
 from app.pipeline.request import RecommendRequest
 from app.pipeline.rerank import item_similarity, reordered
+from app.pipeline.scenes import suiting
 from app.pipeline.settings import EngineSettings
 from app.pipeline.stack import near
 from app.pipeline.stages import Observe, Stages, unobserved
@@ -112,6 +114,14 @@ class Engine:
         recall = ChannelRequest(asked.moment, self.user_vector(asked).values, asked.unmet, asked.context)
         values: NDArray[np.float32] = self.networks.values(self.inputs(recall, rows, self.evidence([recall])[0]))[0]
         return values
+
+    def suiting_scenes(self, request: RecommendRequest) -> list[str]:
+        """Names of the scenes that suit a request's context; raises RequestError where the recipe declares none."""
+        scenes = self.catalogue.view.base.scenes
+        if not scenes:
+            raise RequestError("target", "scene", "ask for items or users: the recipe declares no scenes")
+        now = time() if request.now is None else request.now
+        return suiting(scenes, self._reader.context.values(request.context, now))
 
     def popular(self, request: RecommendRequest) -> Ranked:
         """The cheap path: popular items by context, without state and networks; also from another thread."""

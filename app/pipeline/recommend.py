@@ -28,12 +28,14 @@ from app.pipeline.engine import Engine
 from app.pipeline.many import recommend_many
 from app.pipeline.ranked import Ranked, answered_items
 from app.pipeline.request import RecommendRequest
+from app.pipeline.scenes import AnsweredScene, best_scenes, scene_requests
 from app.pipeline.stages import Observe, unobserved
 from app.pipeline.user import UserInput
 from app.state.store import Answer as Shown
 from app.state.store import StateStore
 from model.errors import PolyrankError, StateError
 from model.events import Event
+from model.features.spec import Value
 
 IDS_AT_ONCE = 256
 LOOP_MOST_S = 0.03  # a batch that takes longer is kept off the event loop, and smaller ones are made
@@ -71,6 +73,24 @@ class Recommender:
 
     async def recommend(self, request: RecommendRequest) -> Answer:
         """Answer one request; raises RequestError for what does not exist or lies outside its range, nothing else."""
+        answer = await self._answered(request)
+        self._aside.note(shown(request, answer, self._target))
+        return answer
+
+    async def recommend_scenes(self, request: RecommendRequest) -> list[AnsweredScene]:
+        """The n best of the scenes that suit the context, each with its list; only what is answered is an impression.
+
+        Raises RequestError as `recommend` does, and where the recipe declares no scenes.
+        """
+        names = self.engine.suiting_scenes(request)
+        asked = scene_requests(request, names)
+        found = best_scenes(names, await asyncio.gather(*map(self._answered, asked)), request.n)
+        for one in found:
+            told = asked[names.index(one.scene)]
+            self._aside.note(shown(told, one.answer, self._target))
+        return found
+
+    async def _answered(self, request: RecommendRequest) -> Answer:
         started, deadline = perf_counter(), self._deadline(request)
         unread = user = UserInput(request.user_id, away=request.user_key is not None)
         ranked: Ranked | None = None
@@ -97,7 +117,7 @@ class Recommender:
             degraded=user.away or ranked.vector is None,
             took_ms=round((perf_counter() - started) * 1000, 3),
         )
-        self._leave(request, user, ranked, answer)
+        self._keep(request, user, ranked)
         return answer
 
     async def user_vector(self, user: UserInput) -> NDArray[np.float32]:
@@ -188,9 +208,8 @@ class Recommender:
         job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turn.release))
         return await asyncio.wrap_future(job)
 
-    def _leave(self, request: RecommendRequest, user: UserInput, ranked: Ranked, answer: Answer) -> None:
-        """Hand over what is to be written: the impressions, and the user vector when it is new."""
-        self._aside.note(shown(request, answer, self._target))
+    def _keep(self, request: RecommendRequest, user: UserInput, ranked: Ranked) -> None:
+        """Hand over the user vector to be written when it is new."""
         vector, key = ranked.vector, request.user_key
         if vector is not None and vector.keep and key is not None:
             data = vector.values.astype("<f4").tobytes()
@@ -205,7 +224,7 @@ def new_ids() -> Iterator[str]:
 
 
 def shown(request: RecommendRequest, answer: Answer, target: str = "item") -> Shown:
-    """The impressions of an answer as the stream keeps them; those of people tell so in their context."""
+    """The impressions of an answer as the stream keeps them."""
     anonymous = request.user_id is None
     return Shown(
         recommendation_id=answer.recommendation_id,
@@ -216,8 +235,18 @@ def shown(request: RecommendRequest, answer: Answer, target: str = "item") -> Sh
         propensities=[one.propensity for one in answer.items],
         session_id=request.session_id if anonymous or request.session_id != request.user_id else None,
         bundle=answer.bundle,
-        context=dict(request.context) if target == "item" else {**request.context, "target": target},
+        context=_told(request, target),
     )
+
+
+def _told(request: RecommendRequest, target: str) -> dict[str, Value]:
+    """The context of impressions, with what was asked for where that is not items of the whole catalogue."""
+    told = dict(request.context)
+    if target != "item":
+        told["target"] = target
+    if request.scene is not None:
+        told["scene"] = request.scene
+    return told
 
 
 def _log_failure(done: asyncio.Task[int]) -> None:

@@ -26,8 +26,8 @@ class RecommendRequest:
     """One request for items; `include`, `exclude`: attribute name → values or ranges, `now`: epoch seconds or None.
 
     `task_weights` replaces the bundle's blend: tasks it does not name weigh 0. `diversity` None: the bundle's own.
-    `only_items` limits the answer to some ids (batch); ids that the catalogue does not hold are ignored there and in
-    `exclude_items`.
+    `scene` limits the answer to what one of the recipe's scenes shows, `only_items` to some ids (batch); ids that the
+    catalogue does not hold are ignored there and in `exclude_items`.
     """
 
     user_id: str | None = None
@@ -36,6 +36,7 @@ class RecommendRequest:
     context: Mapping[str, Value] = field(default_factory=dict)
     history: Sequence[SessionEvent] = ()
     query: str | None = None
+    scene: str | None = None
     include: Mapping[str, Wanted] = field(default_factory=dict)
     exclude: Mapping[str, Wanted] = field(default_factory=dict)
     exclude_items: Collection[str] = ()

@@ -1,6 +1,8 @@
 """POST /recommend: the request of the wire to the pipeline, its answer back as bytes."""
 
 from dataclasses import replace
+from time import perf_counter
+from uuid import uuid4
 
 import orjson
 
@@ -10,7 +12,7 @@ from app.live_bundle import LiveBundle
 from app.pipeline.answer import Answer, AnsweredItem
 from app.pipeline.request import RecommendRequest, SessionEvent
 from app.problems import invalid_field
-from app.routes.endpoint import Call, Operation, Reply
+from app.routes.endpoint import Call, Operation, Reply, reply
 from app.service import Service
 from app.wire import PastEvent, RecommendBody
 
@@ -23,6 +25,7 @@ EXAMPLES = {
         "context": {"hour": 20},
     },
     "whom to befriend": {"user_id": "42", "n": 3, "target": "user"},
+    "which shelves to show": {"user_id": "42", "n": 3, "target": "scene", "context": {"hour": 20}},
     "everything": {
         "user_id": "42",
         "n": 10,
@@ -54,24 +57,42 @@ EXAMPLE = {
 
 
 async def recommend(call: Call[RecommendBody]) -> Reply:
-    """Rank items, or people, for a user, a session or nobody in particular; an unknown user is no error."""
+    """Rank items, people or scenes for a user, a session or nobody in particular; an unknown user is no error."""
     service, asked = call.service, call.asked
-    _check_target(asked)
+    if asked.target != "item" and asked.scene is not None:
+        raise invalid_field("scene", asked.scene, "no scene with this target: scenes are of items")
     with service.live.in_use() as live:
+        if asked.target == "scene":
+            return await _scenes(service, live, asked)
         made = await (_people(service, live, asked) if asked.target == "user" else _items(live, asked))
     service.metrics.answered(made.fallback, made.degraded)
     return Reply(to_bytes(made, asked.target))
 
 
-def _check_target(asked: RecommendBody) -> None:
-    if asked.target == "scene":
-        raise invalid_field("target", asked.target, "'item' or 'user': this release does not rank scenes")
-    if asked.scene is not None:
-        raise invalid_field("scene", asked.scene, "no scene: this release recommends from the whole catalogue")
-
-
 async def _items(live: LiveBundle, asked: RecommendBody) -> Answer:
     return await live.recommender.recommend(to_request(asked))
+
+
+async def _scenes(service: Service, live: LiveBundle, asked: RecommendBody) -> Reply:
+    """The scenes that suit the context, those first whose best items suit the user most."""
+    started = perf_counter()
+    found = await live.recommender.recommend_scenes(to_request(asked))
+    fallback = next((one.answer.fallback for one in found if one.answer.fallback), None)
+    degraded = any(one.answer.degraded for one in found)
+    service.metrics.answered(fallback, degraded)
+    return reply(
+        {
+            "recommendation_id": found[0].answer.recommendation_id if found else uuid4().hex,
+            "bundle": live.version,
+            "scenes": [
+                {"scene": one.scene, "score": one.score, "items": [_item(item, "item_id") for item in one.answer.items]}
+                for one in found
+            ],
+            "fallback": fallback,
+            "degraded": degraded,
+            "took_ms": round((perf_counter() - started) * 1000, 3),
+        }
+    )
 
 
 async def _people(service: Service, live: LiveBundle, asked: RecommendBody) -> Answer:
@@ -97,6 +118,7 @@ def to_request(asked: RecommendBody) -> RecommendRequest:
         context=asked.context,
         history=[_past(one) for one in asked.history],
         query=asked.query,
+        scene=asked.scene,
         include=asked.filter.include,
         exclude=asked.filter.exclude,
         exclude_items=asked.exclude_items,

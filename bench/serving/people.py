@@ -43,7 +43,8 @@ def _events(bundle: Bundle, world: World, users: int) -> Iterator[Event]:
         times = np.sort(world.now - generator.uniform(4 * DAY, 6 * DAY, STORED)).tolist()
         for place, (rows, time) in enumerate(zip(near, times, strict=True)):
             item = f"i{rows[int(generator.integers(len(rows)))]}"
-            yield Event(f"{user}-{place}", ("view", "like")[place % 2], f"u{user}", item, time)
+            told = {"device": ("mobile", "desktop")[place // 2 % 2]}
+            yield Event(f"{user}-{place}", ("view", "like")[place % 2], f"u{user}", item, time, context=told)
 
 
 async def _load(url: str, events: list[Event]) -> None:

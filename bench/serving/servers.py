@@ -63,7 +63,7 @@ class Same:
     """A recommender that answers everybody the same; the rest of the service stays real."""
 
     def __init__(self, real: Recommender, answer: Answer) -> None:
-        self._answer, self.user_vector = answer, real.user_vector
+        self._answer, self.user_vector, self.recommend_scenes = answer, real.user_vector, real.recommend_scenes
         self.learn, self.close = real.learn, real.close
 
     async def recommend(self, request: RecommendRequest) -> Answer:  # noqa: ARG002  # the interface
@@ -161,8 +161,8 @@ class NaivePipeline:
 
 
 def _past(line: bytes) -> PastEvent:
-    _, item, kind, moment, value = json.loads(line)
-    return PastEvent(item, kind, moment, value)
+    _, *told = json.loads(line)
+    return PastEvent(*told)
 
 
 def naive_app(pipeline: NaivePipeline) -> FastAPI:

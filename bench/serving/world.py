@@ -103,6 +103,7 @@ def spec(text: bool) -> FeatureSpec:
         ),
         profile=(AttributeSpec(name="country", kind="categorical", values=("AT", "BR", "JP"), offset=1),),
         context=(ContextSpec(name="device", values=("mobile", "desktop")),),
+        own_contexts=True,
         dim=64,
         text_dim=384 if text else 32,
         graph_dim=32,
@@ -193,6 +194,7 @@ def _write_users(
     writer.array("user_features/indptr.npy", np.arange(world.users + 1, dtype=np.int64) * EVENTS)
     writer.array("user_features/rows.npy", rows.ravel().astype(np.int32))
     writer.array("user_features/types.npy", types.ravel().astype(np.int8))
+    writer.array("user_features/contexts.npy", generator.integers(1, 3, (rows.size, 1)).astype(np.int32))
     writer.array("user_features/values.npy", values.ravel().astype(np.float32))
     writer.array("user_features/times.npy", np.sort(times, axis=1).ravel())
     profile = generator.integers(1, 4, (world.users, 1)).astype(np.int32)

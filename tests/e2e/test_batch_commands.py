@@ -11,6 +11,7 @@ from pyarrow import parquet
 from app.batch.tables import read_table, write_table
 from app.cli import main
 from app.pipeline.request import RecommendRequest
+from app.pipeline.scenes import scene_score
 from app.pipeline.user import UserInput
 from model.events import Event, History
 from tests.bundles import START
@@ -40,6 +41,11 @@ def values(table: pa.Table) -> np.ndarray[Any, Any]:
     return np.column_stack([table[name].to_numpy() for name in TASKS])
 
 
+def by_clock(time: float) -> list[int]:
+    """Context ids of a moment of which only the clock tells: no device, the hour."""
+    return [0, 1 + int(time // 3600) % 24]
+
+
 def whole_log() -> dict[str, list[Any]]:
     """The log that the bundle was made from, in the service's words, oldest first."""
     bundle, rows = sealed(), []
@@ -52,6 +58,17 @@ def whole_log() -> dict[str, list[Any]]:
     rows.sort()
     columns = list(zip(*rows, strict=True))
     return dict(zip(("timestamp", "user_id", "item_id", "type", "value"), map(list, columns), strict=True))
+
+
+def test_scenes_are_those_of_the_engine_in_each_users_context(tmp_path: Path) -> None:
+    write_table(tmp_path / "who.csv", {"user_id": ["u1", "u2", "u1"], "hour": ["20", "20", "9"]})
+    table = recommended(tmp_path, "--users", tmp_path / "who.csv", "--target", "scene", "--n", 3, "--now", NOW)
+    told = table.select(["user_id", "item_id", "rank"]).to_pylist()
+    assert told == [{"user_id": name, "item_id": "comedies", "rank": 1} for name in ("u1", "u2")]
+    request = RecommendRequest(user_id="u1", scene="comedies", n=10, context={"hour": "20"}, now=NOW)
+    alone = make_engine().recommend(UserInput("u1"), request)
+    assert table["score"][0].as_py() == pytest.approx(scene_score(alone.scores.tolist()))
+    np.testing.assert_allclose(values(table)[0], alone.values[:5].mean(axis=0), rtol=1e-5)
 
 
 def test_lists_are_those_of_the_engine(tmp_path: Path) -> None:
@@ -137,7 +154,7 @@ def test_histories_of_a_log_replace_the_bundles(tmp_path: Path) -> None:
     assert lists["u2"] == everything - seen_of("u2")
     engine = make_engine()
     engine.apply_events([Event("", "like", "u1", "i3", NOW), Event("", "view", "new", "i4", NOW + 1)])
-    given = History.of([3], [2], [np.nan], [NOW])
+    given = History.of([3], [2], [np.nan], [NOW], [by_clock(NOW)])
     alone = engine.recommend(UserInput("u1", given=given), RecommendRequest(user_id="u1", n=60, now=NOW))
     assert table[table.user_id == "u1"]["item_id"].tolist() == list(alone.item_ids)
 
@@ -186,10 +203,11 @@ def test_scores_know_only_what_came_before(tmp_path: Path) -> None:
         counters = type(engine.live.counters).empty(ITEMS, 3, sealed().spec.half_lives)
         for at in before:
             counters.add(rows[at], kinds[at], log["timestamp"][at], log["value"][at])
-        engine.live.counters = counters
+        counters.contexts, engine.live.counters = engine.live.counters.contexts, counters
         mine = [at for at in before if log["user_id"][at] == log["user_id"][place]]
         told = [[column[at] for at in mine] for column in (rows, kinds, log["value"], log["timestamp"])]
-        given = History.of(told[0], told[1], told[2], told[3])
+        clock = np.reshape([by_clock(time) for time in told[3]], (-1, 2)).astype(np.int64)
+        given = History.of(told[0], told[1], told[2], told[3], clock)
         request = RecommendRequest(user_id=log["user_id"][place], now=now)
         alone = engine.score(UserInput(request.user_id, given=given), request, [log["item_id"][place]])
         np.testing.assert_allclose(found[number], alone[0], atol=2e-5)
@@ -246,7 +264,7 @@ def test_csv_in_csv_out(tmp_path: Path) -> None:
         (("recommend", "BUNDLE", "--users", "all", "--out", "x.xlsx"), "name it .parquet, .csv or .tsv"),
         (("recommend", "BUNDLE", "--users", "gone.csv", "--out", "x.csv"), "gone.csv: found 'no such file'"),
         (("recommend", "BUNDLE", "--users", "all", "--out", "x.csv", "--now", "soon"), "--now: found 'soon'"),
-        (("recommend", "BUNDLE", "--users", "all", "--out", "x.csv", "--target", "user"), "recommends items"),
+        (("recommend", "BUNDLE", "--users", "all", "--out", "x.csv", "--target", "user"), "no links between users"),
         (("recommend", "nowhere", "--users", "all", "--out", "x.csv"), "nowhere"),
         (("score", "BUNDLE", "--pairs", "gone.csv", "--out", "x.csv"), "gone.csv: found 'no such file'"),
     ],

@@ -99,8 +99,6 @@ def slowly(function: Callable[..., Any], *given: Any) -> Any:
     ("asked", "field", "expected"),
     [
         ({"target": "user"}, "target", "links no users"),
-        ({"target": "scene"}, "target", "does not rank scenes"),
-        ({"scene": "comedies"}, "scene", "no scene"),
         ({"task_weights": {"buy": 1}}, "task_weights", "interest, like, rating"),
         ({"task_weights": {"like": 0}}, "task_weights", "above 0"),
         ({"filter": {"include": {"colour": ["red"]}}}, "filter attribute", "genres, release_year"),
