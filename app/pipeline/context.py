@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from math import isfinite
+from itertools import repeat
+from math import isfinite, nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from pydantic import JsonValue
 from model.config import ContextColumn, Interactions
 from model.features.spec import FeatureSpec, Value, plain
 
+CLOCK = ("hour", "weekday")  # columns that are derived from the time
 KEPT = 10_000  # contexts of events whose ids are remembered: few differ, and a history has many
 
 
@@ -23,6 +25,7 @@ class ContextReader:
         declared = {column.name: column for column in reversed(columns)}
         self._spec = spec
         self._columns = [declared.get(one.name, ContextColumn(name=one.name, column=one.name)) for one in spec.context]
+        self._clocked = any(one.column in CLOCK for one in self._columns)
         self._kept: dict[tuple[str, float], list[int]] = {}
 
     @property
@@ -43,18 +46,20 @@ class ContextReader:
         """Ids [L, X] of the contexts of past events, told as JSON objects ("" for none); X is 0 without any columns."""
         if not self._columns:
             return np.zeros((len(packed), 0), np.int64)
-        hours = np.floor(times / 3600).tolist()  # the clock tells hour and weekday: an hour is as fine as it gets
-        found = [self._one(*told) for told in zip(packed, hours, strict=True)]
-        return np.asarray(found, np.int64).reshape(len(packed), len(self._columns))
+        if not len(packed):
+            return np.zeros((0, len(self._columns)), np.int64)
+        # The clock tells hour and weekday: an hour is as fine as it gets, and NaN, which is equal to nothing, is -1.
+        hours = np.where(np.isnan(times), -1.0, np.floor(times / 3600)).tolist() if self._clocked else repeat(-1.0)
+        kept = self._kept
+        return np.asarray([kept.get(told) or self._one(*told) for told in zip(packed, hours, strict=False)], np.int64)
 
     def _one(self, packed: str, hour: float) -> list[int]:
-        key = packed, hour if isfinite(hour) else -1.0  # NaN is equal to nothing
-        if (ids := self._kept.get(key)) is None:
-            given: dict[str, Value] = loads(packed) if packed else {}
-            ids = self.ids(self.values(given, hour * 3600)).tolist()
-            if len(self._kept) >= KEPT:
-                self._kept.clear()
-            self._kept[key] = ids
+        """Ids of one context, remembered from here on."""
+        given: dict[str, Value] = loads(packed) if packed else {}
+        ids: list[int] = self.ids(self.values(given, nan if hour < 0 else hour * 3600)).tolist()
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
+        self._kept[packed, hour] = ids
         return ids
 
 
@@ -69,7 +74,7 @@ def _value(column: ContextColumn, given: Mapping[str, Value], now: float) -> str
     for name in (column.name, column.column):
         if (value := plain(given.get(name))) is not None:
             return _matched(column, value)
-    return _clock(column.column, now) if isfinite(now) else None
+    return _clock(column.column, now) if isfinite(now) and column.column in CLOCK else None
 
 
 def _matched(column: ContextColumn, value: str) -> str | None:
@@ -80,9 +85,7 @@ def _matched(column: ContextColumn, value: str) -> str | None:
     return next((name for part, name in column.match if part in value), column.default)
 
 
-def _clock(column: str, now: float) -> str | None:
-    """Hour (0–23) or weekday (Monday is 0) in UTC, for columns that are derived from the time."""
-    if column not in ("hour", "weekday"):
-        return None
+def _clock(column: str, now: float) -> str:
+    """Hour (0–23) or weekday (Monday is 0) in UTC."""
     moment = datetime.fromtimestamp(now, UTC)
     return str(moment.hour if column == "hour" else moment.weekday())

@@ -29,15 +29,13 @@ ROOT = HERE.parents[1]
 class Protocol:
     """How one recipe is answered and scored: arguments of score.py, what to beat, arguments of the batch command.
 
-    `peer` is the best single-purpose library's figure, `reach` what this project set out to reach. `gathered`: what
-    gathered.py is told behind its OUT, where the recipe reads `${POLYRANK_QUALITY_WORK}/PROTOCOL.csv`.
+    `peer` is the best single-purpose library's figure, `reach` what this project set out to reach.
     """
 
     score: tuple[str, str]
     peer: dict[str, float]
     reach: dict[str, float]
     command: tuple[str, ...]
-    gathered: tuple[str, ...] = ()
 
 
 LISTS = ("recommend", "--users", "all", "--n")
@@ -74,12 +72,7 @@ PROTOCOLS = {
         ("p4", "lastfm"),
         {"ndcg@20": 0.219, "recall@20": 0.334},
         {},
-        (*LISTS, "60"),
-        (
-            *("--id", "userID"),
-            f"artists={DATA}/lastfm-2k/user_artists.tsv.gz:artistID:weight",
-            f"tags={DATA}/lastfm-2k/user_taggedartists.tsv.gz:tagID",
-        ),
+        (*LISTS, "60", "--target", "user"),
     ),
 }
 
@@ -105,10 +98,6 @@ def one_run(name: str, seed: int, profile: str, work: Path, settings: Sequence[s
     protocol, started = PROTOCOLS[name], time.perf_counter()
     bundles, answers = work / f"{name}-{seed}", work / f"{name}-{seed}.parquet"
     recipe = HERE / "recipes" / f"{name}.toml"
-    if protocol.gathered:
-        os.environ["POLYRANK_QUALITY_WORK"] = str(work)
-        gather = [str(HERE / "gathered.py"), str(work / f"{name}.csv"), *map(os.path.expandvars, protocol.gathered)]
-        subprocess.run([sys.executable, *gather], check=True)
     told = [word for setting in settings for word in ("--set", setting)]
     polyrank("train", str(recipe), "--profile", profile, "--seed", str(seed), "--out", str(bundles), *told)
     asked = [os.path.expandvars(argument) for argument in protocol.command[1:]]

@@ -72,15 +72,35 @@ def best_of_dense(
 
 
 def cosine(x: sp.csr_matrix, shrink: float, keep: int, chunk: int = 2000) -> Neighbours:
-    """Shrunk cosine between the columns of a users × items matrix, the `keep` best an item."""
-    norm = np.sqrt(np.asarray(x.multiply(x).sum(0)).ravel()) + 1e-9
+    """Shrunk cosine between the columns of a users × items matrix, the `keep` best an item.
+
+    Only the best of `chunk` items' pairs are held at a time: of what many have in common there are squares of many.
+    """
+    norm, items = np.sqrt(np.asarray(x.multiply(x).sum(0)).ravel()) + 1e-9, x.shape[1]
     parts = []
-    for start in range(0, x.shape[1], chunk):
-        overlap = (x[:, start : start + chunk].T @ x).tocoo()
-        value = overlap.data / (norm[overlap.row + start] * norm[overlap.col] + shrink)
-        parts.append((overlap.row.astype(np.int64) + start, overlap.col.astype(np.int64), value))
+    for start in range(0, items, chunk):
+        overlap = sp.csr_matrix(x[:, start : start + chunk].T @ x)
+        overlap.sort_indices()
+        rows = np.repeat(np.arange(start, start + overlap.shape[0]), np.diff(overlap.indptr))
+        overlap.data = overlap.data / (norm[rows] * norm[overlap.indices] + shrink)
+        best = _best(overlap, keep + 1)  # itself is among them
+        parts.append((rows[best], overlap.indices[best].astype(np.int64), overlap.data[best]))
     sources, targets, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Neighbours.build(sources, targets, weights, x.shape[1], keep)
+    return Neighbours.build(sources, targets, weights, items, keep)
+
+
+def _best(values: sp.csr_matrix, keep: int) -> NDArray[np.int64]:
+    """Places in `data` of the `keep` highest values of each row, the lower column first where they are equal."""
+    found = []
+    for start, end in zip(values.indptr, values.indptr[1:], strict=False):
+        one = values.data[start:end]
+        if len(one) <= keep:
+            found.append(np.arange(start, end))
+            continue
+        cut = np.partition(one, len(one) - keep)[len(one) - keep]
+        above, level = np.flatnonzero(one > cut), np.flatnonzero(one == cut)
+        found.append(start + np.concatenate([above, level[: keep - len(above)]]))
+    return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
 def interaction_matrix(log: ByUser, items: int) -> sp.csr_matrix:

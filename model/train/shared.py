@@ -27,7 +27,9 @@ def _weighed(found: sp.csr_matrix) -> sp.csr_matrix:
     """Columns weighed by how much they tell: log of their rarity, 0 for what one item alone has."""
     holders = np.asarray(found.sum(0)).ravel()
     telling = (holders > 1) * np.log((1 + found.shape[0]) / (1 + holders))
-    return sp.csr_matrix(found @ sp.diags(telling))
+    weighed = sp.csr_matrix(found @ sp.diags(telling))
+    weighed.eliminate_zeros()
+    return weighed
 
 
 def graph_pairs(graph: KnowledgeGraph) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from model.data.log import Dataset, KnowledgeGraph, Records
 from model.features.ranking import neighbour_evidence
@@ -80,6 +81,16 @@ def test_cosine_in_chunks_is_cosine() -> None:
     np.fill_diagonal(expected, 0.0)
     found = channels.as_matrix(channels.cosine(x, 2.0, 12, chunk=5)).toarray()
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_of_equal_cosines_the_first_items_are_kept() -> None:
+    same = sp.csr_matrix(np.ones((3, 9), np.float32))
+    found = channels.cosine(same, 1.0, 2, chunk=4)
+    assert [found.of(row).rows.tolist() for row in (0, 1, 8)] == [[1, 2], [0, 2], [0, 1]]
+    mixed = sp.csr_matrix(np.random.default_rng(0).integers(0, 2, (6, 30)).astype(np.float32))
+    short, whole = channels.cosine(mixed, 1.0, 4, chunk=7), channels.cosine(mixed, 1.0, 30)
+    for row in range(30):
+        assert short.of(row).rows.tolist() == whole.of(row).rows[:4].tolist()
 
 
 def test_a_panels_ranks_are_the_places_in_the_list_that_is_served() -> None:
