@@ -22,6 +22,7 @@ from model.train.side import SideLosses
 
 FULL_SOFTMAX_ITEMS = 30_000
 ANEW_MOST = 4_096  # items whose content is computed with gradients in one step, beside a graph
+MOST_EVENTS = 1_000_000  # that an epoch learns from: what more of a long log tells comes in the next one
 SAMPLED_NEGATIVES = 1024
 GAP_DROPOUT = 0.3  # a gap is hidden this often, so that a moment of unknown time is nothing new
 VALID_MOMENTS = 2000
@@ -157,7 +158,10 @@ def said_of(model: MultiTaskModel, features: Features, rows: NDArray[np.int64] |
 
 
 def windows_of(data: TowerData, length: int, generator: np.random.Generator) -> Step:
-    """Windows that cover each user's known events from the newest back, with random offsets between them."""
+    """Windows that cover each user's known events from the newest back, with random offsets between them.
+
+    Of a log with more than MOST_EVENTS some by lot: an epoch is so many events at most, whatever the log holds.
+    """
     users, ends = [], []
     for user, size in enumerate(np.diff(data.moments.by_user.indptr)):
         end = int(size)
@@ -166,6 +170,8 @@ def windows_of(data: TowerData, length: int, generator: np.random.Generator) -> 
             ends.append(end)
             end -= length - int(generator.integers(0, max(length // 5, 1)))
     order = generator.permutation(len(users))
+    total = np.cumsum(np.minimum(np.asarray(ends, np.int64)[order], length))
+    order = order[: int(np.searchsorted(total, MOST_EVENTS, side="right")) or 1]
     return Step(np.asarray(users, np.int64)[order], np.asarray(ends, np.int64)[order])
 
 

@@ -49,6 +49,17 @@ def test_windows_cover_the_newest_known_event_of_every_user_and_no_unknown_one()
     assert {int(user) for user, end in zip(windows.users, windows.ends, strict=True) if end == 13} == set(range(USERS))
 
 
+def test_an_epoch_of_a_long_log_is_some_of_its_windows_and_the_next_one_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, generator = windows_of(data(), LENGTH, np.random.default_rng(0)), np.random.default_rng(0)
+    monkeypatch.setattr(tower, "MOST_EVENTS", 40)
+    drawn = [windows_of(data(), LENGTH, generator) for _ in range(30)]
+    assert all(0 < np.minimum(one.ends, LENGTH).sum() <= 40 for one in drawn)
+    assert all(np.minimum(one.ends, LENGTH).sum() > 40 - LENGTH for one in drawn)
+    assert {user for one in drawn for user in one.users.tolist()} == set(whole.users.tolist())
+    monkeypatch.setattr(tower, "MOST_EVENTS", 1)
+    assert len(windows_of(data(), LENGTH, generator).users) == 1
+
+
 def test_batches_hold_every_window_once_and_alike_ones_together() -> None:
     windows = Step(np.arange(100), np.random.default_rng(1).integers(1, 60, 100))
     parts = list(tower._batches(windows, 10, np.random.default_rng(0)))
