@@ -12,6 +12,7 @@ from model.data.findings import bad_ids, found
 from model.data.graph import link_frame, linked_users, read_graph, read_links
 from model.data.interactions import Rows, read_interactions
 from model.data.log import IMPRESSION, Dataset, Finding
+from model.data.people import check_link_event
 from model.data.records import read_entities
 from model.data.scenes import scene_rules
 from model.data.values import Coded
@@ -34,6 +35,7 @@ def load(recipe: Recipe, data_dir: Path | str | None = None, now: float | None =
     items = _id_map(item_rows.ids, [rows.item for rows in tables])
     users = _id_map(user_rows.ids, [rows.user for rows in tables], linked_users(recipe, friends))
     whole = assemble(recipe, tables, items, users)
+    check_link_event(recipe, whole.event_types)
     graph, graph_findings = read_graph(recipe, items, folder)
     links, link_findings = read_links(recipe, users, friends)
     events = whole.log.type != IMPRESSION

@@ -4,7 +4,7 @@ A user stands there with the profile and with what the log says of their tastes;
 of themselves, so that who is alike, or has friends in common, is near what stands in one's own history.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +15,21 @@ from numpy.typing import NDArray
 from model.config import Links as Declared
 from model.config import Recipe
 from model.data.log import TEST, TRAIN, VALID, Dataset, KnowledgeGraph, Links, Log, Records
+from model.errors import RecipeError
 from model.features.spec import Values
 
 SELF, BACK = "self", "linked_by"  # event types beside the links' own: of oneself, and (of links one way) of the others
 LIKED, MOST_ITEMS, MOST_KINDS = "liked", 100, 10  # relation to the items a user has most to do with; most of them
 TASK = "link"
 LOT = 0  # seed of the order of links, which have none
+
+
+def check_link_event(recipe: Recipe, event_types: Sequence[str]) -> None:
+    """Raise RecipeError where links' event type is also one of items: feedback could mean either."""
+    if recipe.links is not None and (name := recipe.links.event) in (*event_types, SELF, BACK):
+        raise RecipeError(
+            "links.event", name, f"give links an event type of their own, none of {', '.join(event_types)}"
+        )
 
 
 def people_recipe(recipe: Recipe) -> Recipe:

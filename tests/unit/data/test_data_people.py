@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from model.data.loading import load
 from model.data.log import TEST, TRAIN, VALID, Dataset
 from model.data.people import BACK, LIKED, MOST_ITEMS, SELF, people_dataset, people_recipe, tastes
+from model.errors import RecipeError
 from tests.domains import EVENTS, TASK, log, recipe, table
 
 ITEMS = {"path": "items.csv", "id": "i", "multi": {"genres": "|"}}
@@ -114,3 +116,11 @@ def test_links_without_parts_are_parted_by_lot_and_always_alike(tmp_path: Path) 
     linked = made.log.type == 1
     assert np.bincount(made.log.split[linked], minlength=3)[[VALID, TEST]].tolist() == [18, 20]
     assert made.fingerprint() == again.fingerprint()
+
+
+@pytest.mark.parametrize("name", ["view", SELF, BACK])
+def test_links_have_an_event_type_of_their_own(tmp_path: Path, name: str) -> None:
+    log(tmp_path, "a,x,1")
+    table(tmp_path / "links.csv", "source,target", "a,b")
+    with pytest.raises(RecipeError, match=rf"links.event: found '{name}'; give links an event type of their own"):
+        load(recipe(tmp_path, links={"path": "links.csv", "event": name}))
