@@ -65,7 +65,7 @@ class Reader:
         asked = request.task_weights
         weights = self._weights if asked is None else blend_weights(self._spec.tasks, asked)
         view, now = self._catalogue.view, time() if request.now is None else request.now
-        person = self._people.person(view, user, request.history, now)
+        person = self._people.person(view, user, request.history, now, request.context)
         context = self.context.values(request.context, now)
         moment = Moment(person.history, person.profile, self.context.ids(context), now)
         allowed = allowed_rows(view, request, person.seen, self._only_mask(view, request.only_items))

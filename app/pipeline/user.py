@@ -1,6 +1,6 @@
 """Who is asking: the bundle's training history, the state's newer events and this session, as one history in rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 
 from app.pipeline.context import ContextReader
 from app.pipeline.request import SessionEvent
+from app.state.packing import pack_context
 from app.state.store import PastEvent, UserState
 from index.view import View
 from model.bundle import Bundle
 from model.events import History
-from model.features.spec import UNKNOWN
+from model.features.spec import UNKNOWN, Value
 from model.ids import NO_ROW
 
 NOTHING = History.of()
+NO_CONTEXT: Mapping[str, Value] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,18 @@ class People:
         self._types = {name: place + 1 for place, name in enumerate(bundle.spec.event_types)}
         self._seen_types = np.asarray([self._types[name] for name in seen_types if name in self._types], np.int64)
 
-    def person(self, view: View, user: UserInput, session: Sequence[SessionEvent], now: float) -> Person:
-        """The user at `now` (epoch seconds), who is also given this session's events."""
+    def person(
+        self,
+        view: View,
+        user: UserInput,
+        session: Sequence[SessionEvent],
+        now: float,
+        context: Mapping[str, Value] = NO_CONTEXT,
+    ) -> Person:
+        """The user at `now` (epoch seconds), also given this session's events, in the request's own `context`."""
         row = self._bundle_row(user)
         trained = NOTHING if row == NO_ROW or user.given is not None else self._bundle.user_history(row)
-        told = self.history(view, session, now)
+        told = self.history(view, session, now, pack_context(context) if session else "")
         known = NOTHING if user.away else self._known(view, user, trained, now)
         seen = [self._seen(part) for part in (trained, known, told)]
         if not len(self._seen_types) and user.state.seen:
@@ -64,15 +73,18 @@ class People:
             seen.append(also[also != NO_ROW])
         return Person(known.then(told) if len(told) else known, _each_once(seen), self._profile(row, user))
 
-    def history(self, view: View, events: Sequence[PastEvent | SessionEvent], now: float) -> History:
-        """Events by name as a history in rows, without those of unknown items or types; untimed ones happened now."""
+    def history(self, view: View, events: Sequence[PastEvent | SessionEvent], now: float, packed: str = "") -> History:
+        """Events by name as a history in rows, without those of unknown items or types; untimed ones happened now.
+
+        `packed`: the context of those that tell none of their own, a session's.
+        """
         if not events:
             return NOTHING
         rows = view.rows([one.item_id for one in events])
         types = np.asarray([self._types.get(one.type, UNKNOWN) for one in events], np.int64)
         values = np.asarray([np.nan if one.value is None else one.value for one in events], np.float32)
         times = np.asarray([now if one.timestamp is None else one.timestamp for one in events], np.float64)
-        told = [one.context if isinstance(one, PastEvent) else "" for one in events] if self._told else []
+        told = [one.context if isinstance(one, PastEvent) else packed for one in events] if self._told else []
         contexts = self._contexts.ids_of(told, times) if told else np.zeros((len(events), 0), np.int64)
         history = History(rows, types, values, times, contexts)
         known = rows.min() != NO_ROW and types.min() != UNKNOWN  # the usual case

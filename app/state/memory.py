@@ -5,7 +5,7 @@ from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.state.packing import packed_context
+from app.state.packing import pack_context
 from app.state.store import (
     EVENTS,
     FOLLOW_LIMIT,
@@ -283,4 +283,4 @@ class MemoryStore:
 
 
 def _past(event: Event) -> PastEvent:
-    return PastEvent(event.item_id, event.type, event.timestamp, event.value, packed_context(event))
+    return PastEvent(event.item_id, event.type, event.timestamp, event.value, pack_context(event.context))

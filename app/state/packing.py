@@ -1,13 +1,14 @@
 """Records as bytes: JSON, written and read in this one place."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from app.state.store import Activation, Answer, PastEvent, Profile, StoredItem
 from model.events import Event
+from model.features.spec import Value
 
 
 def pack_event(event: Event) -> bytes:
@@ -35,13 +36,13 @@ def unpack_event(data: bytes) -> Event:
 
 def pack_past(event: Event) -> bytes:
     """What requests read of an event, but for the order of acceptance, which the store puts before it."""
-    told = (packed_context(event),) if event.context else ()
+    told = (pack_context(event.context),) if event.context else ()
     return orjson.dumps((event.item_id, event.type, event.timestamp, event.value, *told))[1:]
 
 
-def packed_context(event: Event) -> str:
-    """An event's context as a JSON object, equal ones alike; "" when it has none."""
-    return orjson.dumps(dict(event.context), option=orjson.OPT_SORT_KEYS).decode() if event.context else ""
+def pack_context(context: Mapping[str, Value]) -> str:
+    """A context as a JSON object, equal ones alike; "" for none."""
+    return orjson.dumps(dict(context), option=orjson.OPT_SORT_KEYS).decode() if context else ""
 
 
 def unpack_past(data: bytes) -> list[PastEvent]:

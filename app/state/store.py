@@ -43,7 +43,7 @@ class PastEvent(NamedTuple):
     type: str
     timestamp: float  # epoch seconds
     value: float | None = None
-    context: str = ""  # the event's context as `packed_context` writes it
+    context: str = ""  # the event's context as `pack_context` writes it
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.state.packing import packed_context
+from app.state.packing import pack_context
 from app.state.store import HISTORY_LIMIT, Answer, Cursors, PastEvent, UserExport, UserState, user_key
 from model.events import Event
 from tests.stores import KINDS, AnyStore, event, run
@@ -46,7 +46,7 @@ def test_an_event_is_in_the_next_read(kind: str) -> None:
         appended = await store.append([event(1)])
         state = await store.read_user("u:ann")
         assert [one.duplicate for one in appended] == [False]
-        assert state.events == [PastEvent("i1", "rating", 1_001.0, 2.0, packed_context(event(1)))]
+        assert state.events == [PastEvent("i1", "rating", 1_001.0, 2.0, pack_context(event(1).context))]
         assert state.seen == {"i1"}
         assert state.version > 0
         assert state.known

@@ -43,6 +43,14 @@ def test_a_history_tells_in_which_context_each_event_happened() -> None:
     assert person.history.contexts[:-3].tolist() == TRAINED.contexts.tolist()
 
 
+def test_a_sessions_events_happened_in_the_requests_context() -> None:
+    session = [SessionEvent("i7", "view"), SessionEvent("i8", "view", timestamp=NOW - 7200)]
+    person = PEOPLE.person(VIEW, UserInput("u1"), session, NOW, {"device": "mobile"})
+    hour = 1 + int(NOW // 3600) % 24
+    assert person.history.contexts[-2:].tolist() == [[1, hour], [1, 1 + (hour - 3) % 24]]
+    assert PEOPLE.person(VIEW, UserInput("u1"), session, NOW).history.contexts[-1, 0] == 0
+
+
 def test_a_bundle_that_reads_no_contexts_of_events_is_told_none() -> None:
     plain = Bundle(sealed().path, sealed().manifest.model_copy(update={"spec": BEFORE}))
     people = People(plain, ContextReader(BEFORE, {}))
