@@ -156,6 +156,7 @@ def show(client: Client, guest: str) -> None:
         profile = client.get(f"/users/{user}")["profile"]
         say(f"Known user {user}: {', '.join(f'{name} {value}' for name, value in sorted(profile.items()))}")
         shown(client, {"user_id": user})
+    shelves(client, KNOWN_USERS[0])
     say("Unknown user: an answer, never an error")
     unknown = shown(client, {"user_id": guest})
     say("Anonymous session: two films told with the request, nothing stored")
@@ -180,6 +181,24 @@ def shown(client: Client, request: Json, n: int = 8) -> list[str]:
     print_items(client, items)
     print(f"{answer['took_ms']:.1f} ms, bundle {answer['bundle']}, fallback {answer['fallback']}", flush=True)
     return [one["item_id"] for one in items]
+
+
+def shelves(client: Client, user: str) -> None:
+    """Which scenes suit a weekday's evening, and that one of them shows nothing but its own items."""
+    say("Scenes: which shelves suit this user on a Tuesday at eight in the evening")
+    request = {"user_id": user, "target": "scene", "context": {"hour": 20, "weekday": 1}}
+    found = client.send("POST", "/recommend", request)["scenes"]
+    names = [one["scene"] for one in found]
+    expect("evening_comedies" in names and "weekend_family" not in names, f"the scenes for that evening are {names}")
+    table(["scene", "score", "first"], [[one["scene"], one["score"], title_of_first(client, one)] for one in found])
+    alone = client.send("POST", "/recommend", {"user_id": user, "scene": "evening_comedies", "n": 20})["items"]
+    kinds = [client.get(f"/items/{one['item_id']}")["attributes"]["genres"] for one in alone]
+    expect(len(alone) == 20 and all("Comedy" in one for one in kinds), f"not all are comedies: {kinds}")
+
+
+def title_of_first(client: Client, scene: Json) -> str:
+    """What a scene shows first."""
+    return client.title(scene["items"][0]["item_id"])
 
 
 def print_items(client: Client, items: list[Json]) -> None:
