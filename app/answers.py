@@ -36,6 +36,7 @@ class RecommendedScene(Answer):
 
     scene: str
     score: float
+    recommendation_id: str
     items: list[Recommended]
 
 

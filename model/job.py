@@ -33,6 +33,7 @@ from model.train.texts import catalogue_texts
 from model.train.threads import choose_threads
 
 log = logging.getLogger(__name__)
+LEAST_LINKS = 50  # between users, from which whom to link is learned
 THREADS = 2  # at most: more pays little on nets of this size
 Seal = Callable[[Path], Any]
 
@@ -95,9 +96,12 @@ def _trained(recipe: Recipe, dataset: Dataset, record: Record, target: Path, cre
 
 def trained_people(recipe: Recipe, dataset: Dataset, record: Record, version: str, created: datetime) -> Path | None:
     """A bundle of the people themselves, where the recipe declares links between them; it joins the domain's own."""
-    if dataset.links is None or not len(dataset.links.pairs):
+    links = 0 if dataset.links is None else len(dataset.links.pairs)
+    if links < LEAST_LINKS:
+        if links:
+            log.warning("people: %d links are too few to learn from, give %d", links, LEAST_LINKS)
         return None
-    log.info("people: %d links", len(dataset.links.pairs))
+    log.info("people: %d links", links)
     beside = Record(record.folder / PEOPLE)
     try:
         told = people_recipe(recipe), people_dataset(recipe, dataset)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.batch.tables import first_name, ids, numbers, read_table, texts, times
 from app.pipeline.context import ContextReader, interactions
 from model.bundle import Bundle
-from model.config import EventColumn, Interactions
+from model.config import EventColumn, Interactions, Links
 from model.errors import DataError
 from model.events import History
 from model.features.spec import FeatureSpec
@@ -35,11 +35,15 @@ class Roles:
     """Names of the columns that may play each role: the service's own first, then those of the recipe."""
 
     tables: tuple[Interactions, ...]
+    links: str | None = None
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Roles":
         """Roles as the bundle's recipe declares them."""
-        return cls(tuple(interactions(bundle.manifest.recipe)))
+        told = bundle.manifest.recipe.get("links")
+        return cls(
+            tuple(interactions(bundle.manifest.recipe)), None if told is None else Links.model_validate(told).event
+        )
 
     def names(self, role: str) -> list[str]:
         """Candidate names of a role's column, best first."""
@@ -54,6 +58,11 @@ class Roles:
     def columns(self) -> list[EventColumn]:
         """Columns from which the recipe takes event types."""
         return [table.event for table in self.tables if isinstance(table.event, EventColumn)]
+
+    @property
+    def link_events(self) -> list[str]:
+        """Event types by which users link one another, of which the service's export tells too."""
+        return [] if self.links is None else [self.links]
 
     @property
     def constants(self) -> list[str]:
@@ -147,6 +156,7 @@ def event_types(table: "pa.Table", roles: Roles, spec: FeatureSpec, path: Path) 
     spelled = texts(table[column.column]) if named is None and column is not None else texts(named)
     known = {name: place + 1 for place, name in enumerate(spec.event_types)}
     renamed = {source: known.get(name, 0) for one in roles.columns for source, name in one.map.items()}
+    renamed |= dict.fromkeys(roles.link_events, 0)  # told of people, and no event of items
     dropped = any(one.unmapped != "refuse" for one in roles.columns)
     if unknown := {one for one in spelled if one not in known and one not in renamed} if not dropped else None:
         raise DataError(f"{path}: event type", sorted(map(str, unknown))[:10], f"known are {', '.join(known)}")

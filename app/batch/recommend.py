@@ -23,7 +23,7 @@ from app.pipeline.request import RecommendRequest
 from app.pipeline.scenes import ranked_scenes
 from app.pipeline.user import UserInput
 from model.bundle import Bundle
-from model.errors import DataError
+from model.errors import DataError, RequestError
 from model.events import Event, History
 
 if TYPE_CHECKING:
@@ -40,14 +40,17 @@ def run(arguments: argparse.Namespace) -> int:
     scene` it is the name of a scene. Where the users' table has columns of the context, there is a list for each user
     in each context, and they are told.
     """
+    if arguments.target == "user" and arguments.events is not None:
+        raise RequestError("--events", arguments.events, "leave it out with --target user: it holds events of items")
     out = Path(arguments.out)
     check_writable(out)
-    engine = open_engine(Path(arguments.bundle), arguments.n, people=arguments.target == "user")
+    people, drop = arguments.target == "user", arguments.seen == "drop"
+    engine = open_engine(Path(arguments.bundle), arguments.n, people)
     whom = asked_users(arguments.users, engine.bundle)
     only = None if arguments.items is None else id_list(Path(arguments.items), "item", engine.bundle)
     histories = log_histories(engine, None if arguments.events is None else Path(arguments.events))
     ask = partial(ranked_scenes, engine) if arguments.target == "scene" else engine.recommend
-    lists = recommend(engine, whom, arguments.n, histories, clock(arguments.now), only, arguments.seen == "drop", ask)
+    lists = recommend(engine, whom, arguments.n, histories, clock(arguments.now), only, drop, ask, people)
     collected = Collected(engine.task_names)
     bar = Bar(len(whom), "recommend")
     for one, ranked in zip(whom, lists, strict=True):
@@ -75,10 +78,11 @@ def recommend(
     only: Sequence[str] | None = None,
     exclude_seen: bool = True,
     ask: Ask | None = None,
+    people: bool = False,
 ) -> Iterable[Ranked]:
     """The engine's list for each, as POST /recommend would give it; `histories` replace the bundle's.
 
-    `ask` makes it (default: the engine's items).
+    `ask` makes it (default: the engine's items); to `people` nobody is recommended to themselves.
     """
     ask = ask or engine.recommend
     for one in whom:
@@ -89,6 +93,7 @@ def recommend(
             context=one.context,
             only_items=only,
             exclude_seen=exclude_seen,
+            exclude_items=(one.user_id,) if people else (),
             now=now(history_of(engine.bundle, one.user_id) if given is None else given),
         )
         yield ask(UserInput(one.user_id, given=given), request)

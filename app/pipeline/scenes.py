@@ -39,16 +39,13 @@ def suiting(scenes: Mapping[str, SceneRules], context: Mapping[str, str]) -> lis
 
 
 def best_scenes(names: Sequence[str], answers: Sequence[Answer], n: int) -> list[AnsweredScene]:
-    """The n best scenes that show anything, best first, then in the recipe's order; all under one recommendation id."""
+    """The n best scenes that show anything, best first, then in the recipe's order."""
     made = [
         AnsweredScene(name, scene_score([one.score for one in answer.items]), answer)
         for name, answer in zip(names, answers, strict=True)
         if answer.items
     ]
-    best = sorted(made, key=lambda one: -one.score)[:n]
-    return [
-        replace(one, answer=replace(one.answer, recommendation_id=best[0].answer.recommendation_id)) for one in best
-    ]
+    return sorted(made, key=lambda one: -one.score)[:n]
 
 
 def ranked_scenes(engine: "Engine", user: UserInput, request: RecommendRequest) -> Ranked:

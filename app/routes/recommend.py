@@ -74,7 +74,7 @@ async def _items(live: LiveBundle, asked: RecommendBody) -> Answer:
 
 
 async def _scenes(service: Service, live: LiveBundle, asked: RecommendBody) -> Reply:
-    """The scenes that suit the context, those first whose best items suit the user most."""
+    """The scenes that suit the context, those first whose best items suit the user most; each list has its own id."""
     started = perf_counter()
     found = await live.recommender.recommend_scenes(to_request(asked))
     fallback = next((one.answer.fallback for one in found if one.answer.fallback), None)
@@ -85,7 +85,12 @@ async def _scenes(service: Service, live: LiveBundle, asked: RecommendBody) -> R
             "recommendation_id": found[0].answer.recommendation_id if found else uuid4().hex,
             "bundle": live.version,
             "scenes": [
-                {"scene": one.scene, "score": one.score, "items": [_item(item, "item_id") for item in one.answer.items]}
+                {
+                    "scene": one.scene,
+                    "score": one.score,
+                    "recommendation_id": one.answer.recommendation_id,
+                    "items": [_item(item, "item_id") for item in one.answer.items],
+                }
                 for one in found
             ],
             "fallback": fallback,
@@ -101,6 +106,8 @@ async def _people(service: Service, live: LiveBundle, asked: RecommendBody) -> A
         raise invalid_field("target", asked.target, "'item': the recipe of this bundle links no users")
     if asked.query is not None:
         raise invalid_field("query", asked.query, "no query: people have no texts to look in")
+    if asked.explain:
+        raise invalid_field("explain", asked.explain, "false: reasons would tell of other users")
     gone = [key.removeprefix("u:") for key in await service.erased() if key.startswith("u:")]
     request, me = to_request(asked), () if asked.user_id is None else (asked.user_id,)
     about = [one for one in request.history if live.event_targets.get(one.type) != "item"]

@@ -141,6 +141,7 @@ def test_impressions_of_people_say_so(store: FlakyStore) -> None:
     ("body", "field", "expected"),
     [
         ({"query": "x"}, "query", "no query"),
+        ({"explain": True}, "explain", "tell of other users"),
         ({"task_weights": {"buy": 1}}, "task_weights", "interest"),
         ({"history": [{"item_id": "u1", "type": "buy"}]}, "history.type", FOLLOW),
     ],

@@ -81,7 +81,7 @@ def test_impressions_of_scenes_say_so_under_the_answers_id() -> None:
         made = ask(client, target="scene", user_id="u1", context=EVENING)
     (entry,) = asyncio.run(store.claim("impressions", "test", 10))
     assert entry.record is not None
-    assert entry.record.recommendation_id == made["recommendation_id"]
+    assert entry.record.recommendation_id == made["scenes"][0]["recommendation_id"] == made["recommendation_id"]
     assert set(entry.record.item_ids) == names(made["scenes"][0]["items"])  # type: ignore[union-attr]
     assert entry.record.context == {"hour": 20, "scene": "comedies"}
 

@@ -58,6 +58,15 @@ def test_the_services_own_columns_in_order_of_time(tmp_path: Path) -> None:
         assert len(log) == 3
 
 
+def test_links_between_people_are_no_events_of_items(tmp_path: Path) -> None:
+    linked = {**sealed().manifest.recipe, "links": {"path": "friends.csv", "event": "follow"}}
+    bundle = Bundle(sealed().path, sealed().manifest.model_copy(update={"recipe": linked}))
+    columns = {"user_id": ["u1", "u1"], "item_id": ["u2", "i2"], "type": ["follow", "view"], "timestamp": [1, 2]}
+    assert told(log_of(tmp_path, bundle, columns)) == [("u1", "i2", 1)]
+    with pytest.raises(DataError, match="follow"):
+        log_of(tmp_path, sealed(), columns)
+
+
 def test_contexts_of_a_log_are_read_as_those_of_requests(tmp_path: Path) -> None:
     columns = {
         "user_id": ["u1", "u1", "u2"],

@@ -241,6 +241,29 @@ def test_people_are_recommended_to_those_who_like_the_same(made: Made, tmp_path:
     assert np.mean([liked(one["user_id"]) == liked(one["item_id"]) for one in told]) > 0.7  # by lot: 1 in 4
 
 
+def test_nobody_is_recommended_to_themselves_and_events_of_items_say_nothing_of_people(
+    made: Made, tmp_path: Path
+) -> None:
+    out = tmp_path / "people.parquet"
+    command = [
+        "recommend",
+        str(made.bundle.path),
+        "--users",
+        "all",
+        "--n",
+        "200",
+        "--target",
+        "user",
+        "--out",
+        str(out),
+    ]
+    assert main([*command, "--seen", "keep"]) == 0
+    told = pq.read_table(out).to_pylist()
+    assert len(told) == len(user_ids()) * (len(user_ids()) - 1)
+    assert all(one["user_id"] != one["item_id"] for one in told)
+    assert main([*command, "--events", str(made.folder / "data" / "ratings.tsv")]) != 0
+
+
 def pairs_of(path: Path) -> set[tuple[str, str]]:
     """Everybody's known friends, both ways, and themselves."""
     rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
