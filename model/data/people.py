@@ -96,7 +96,7 @@ def _declared(recipe: Recipe) -> Declared:
 def _parted(links: Links) -> Links:
     """Links with parts: where none validates, a tenth of those that train does, by lot.
 
-    None tests but what the table says, since a bundle offers links that it does not know, and known friends are no news.
+    None tests but what the table says: a bundle offers links that it does not know, and known friends are no news.
     """
     split, train = links.split.copy(), np.flatnonzero(links.split == TRAIN)
     if not (split == VALID).any():
