@@ -39,14 +39,9 @@ def people_recipe(recipe: Recipe) -> Recipe:
     told = recipe.users.model_dump(exclude={"text", "path"}) if recipe.users else {"id": "user_id"}
     profile: dict[str, Any] = told | {"path": declared.path}
     events = [declared.event, SELF, *([] if declared.mutual else [BACK])]
+    linked = f"event == {declared.event!r}"  # quoted, whatever the name holds
     tasks: list[dict[str, object]] = [
-        {
-            "name": TASK,
-            "kind": "binary",
-            "label": f"event == '{declared.event}'",
-            "given": f"event == '{declared.event}'",
-            "negatives": 4,
-        }
+        {"name": TASK, "kind": "binary", "label": linked, "given": linked, "negatives": 4}
     ]
     if recipe.users and recipe.users.attributes:
         tasks.append({"name": "alike", "kind": "item_attributes", "weight": 0.1})
@@ -66,7 +61,7 @@ def people_recipe(recipe: Recipe) -> Recipe:
 
 
 def people_dataset(recipe: Recipe, dataset: Dataset) -> Dataset:
-    """The dataset of the catalogue of people: its items are the users. Raises nothing; links must be there."""
+    """The dataset of the catalogue of people: its items are the users; only for a recipe whose links were read."""
     declared, links = _declared(recipe), dataset.links
     assert links is not None  # the caller asks only where there are some
     told = Records({}, dataset.user_records.values)

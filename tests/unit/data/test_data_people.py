@@ -9,6 +9,7 @@ from model.data.loading import load
 from model.data.log import TEST, TRAIN, VALID, Dataset
 from model.data.people import BACK, LIKED, MOST_ITEMS, SELF, people_dataset, people_recipe, tastes
 from model.errors import RecipeError
+from model.features.rules import parse_rule
 from tests.domains import EVENTS, TASK, log, recipe, table
 
 ITEMS = {"path": "items.csv", "id": "i", "multi": {"genres": "|"}}
@@ -124,3 +125,9 @@ def test_links_have_an_event_type_of_their_own(tmp_path: Path, name: str) -> Non
     table(tmp_path / "links.csv", "source,target", "a,b")
     with pytest.raises(RecipeError, match=rf"links.event: found '{name}'; give links an event type of their own"):
         load(recipe(tmp_path, links={"path": "links.csv", "event": name}))
+
+
+def test_an_event_of_any_name_can_link(tmp_path: Path) -> None:
+    given = recipe(tmp_path, links={"path": "links.csv", "event": 'it\'s a "friend"'})
+    (task,) = people_recipe(given).pair_tasks
+    assert parse_rule(str(task.label)).holds({"event": 'it\'s a "friend"'})
